@@ -1,0 +1,45 @@
+"""Super-resolution for radiographs. Research use only; not a medical device.
+
+Names are imported when they are first used, so that `import xraysr` costs next to nothing.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+_HOMES = {
+    "Discriminator": "xraysr.models",
+    "Generator": "xraysr.models",
+    "Pair": "xraysr.pair",
+    "PatchDiscriminator": "xraysr.models",
+    "Radiograph": "xraysr.io",
+    "SRGAN": "xraysr.training",
+    "TrainConfig": "xraysr.training",
+    "Upscaler": "xraysr.upscale",
+    "UserError": "xraysr.errors",
+    "evaluate": "xraysr.evaluation.evaluate",
+    "export_model": "xraysr.export.writer",
+    "index_films": "xraysr.data.index",
+    "load": "xraysr.upscale",
+    "phantom": "xraysr.data.phantom",
+    "prepare": "xraysr.data.prepare",
+    "read": "xraysr.io",
+    "train": "xraysr.training",
+    "write": "xraysr.io",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name == "__version__":
+        try:
+            return version("xraysr")
+        except PackageNotFoundError:
+            return "0+unknown"
+    if name not in _HOMES:
+        raise AttributeError(f"module 'xraysr' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,64 @@
+"""Files are written whole, and nothing is overwritten unasked."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from xraysr.errors import UserError
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raises `UserError` when `path` exists and `overwrite` is false."""
+    if path.exists() and not overwrite:
+        raise UserError(f"{path} exists. Pass --overwrite to replace it, or name another output.")
+
+
+def make_folder(path: Path) -> Path:
+    """Creates `path` with its parents, or raises `UserError` saying why it cannot."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot create the folder {path}: {error.strerror}") from error
+    return path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; renames it to `path` when the block ends well.
+
+    A block that raises, or a process that is killed, leaves what was at `path` before.
+    """
+    path = Path(path)
+    make_folder(path.parent)
+    try:
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
+        )
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes `content` as indented JSON, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
