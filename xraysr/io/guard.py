@@ -1,0 +1,93 @@
+"""Between a user's file and the decoders: whatever goes wrong comes out as one named error."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from xraysr.errors import BadImageError, UserError
+
+
+def content(path: Path, size: int = -1) -> bytes:
+    """The first `size` bytes of the file at `path`, by default all of them.
+
+    Raises:
+        UserError: if there is no such file, or `path` is a folder.
+        BadImageError: if the file cannot be read or is empty.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder. Expected an image file.")
+    try:
+        with path.open("rb") as file:
+            data = file.read(size)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except OSError as error:
+        raise BadImageError(f"{path} cannot be read: {error.strerror}") from error
+    if not data:
+        raise BadImageError(f"{path} is empty (0 bytes)")
+    return data
+
+
+class _Quiet:
+    """Silences warnings while any thread is inside; the last one out restores the filters.
+
+    `warnings.catch_warnings` alone is not safe here, because films are decoded in several
+    threads: two that overlap can leave each other's filters behind. Pillow's warning about
+    decompression bombs becomes an error.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(None, None, None)
+
+
+quiet = _Quiet()
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Turns anything raised in the block into a `BadImageError` that begins with `path`.
+
+    Decoders raise whatever a damaged file leads them into (`struct.error`, `KeyError`,
+    `zlib.error`...), so every exception counts as the file's fault. A `BadImageError` raised in
+    the block gives the reason in its own words. Warnings stay silent.
+    """
+    try:
+        with quiet:
+            yield
+    except BadImageError as error:
+        raise BadImageError(f"{path}: {_line(error)}") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadImageError(
+            f"{path}: too large to open safely, as a decompression bomb is. {_line(error)}"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise BadImageError(f"{path}: truncated or damaged (its header is not readable)") from error
+    except Exception as error:
+        raise BadImageError(f"{path}: truncated or damaged ({_line(error)})") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

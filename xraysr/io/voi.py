@@ -1,0 +1,100 @@
+"""Values of interest: the window or LUT of a DICOM header, for pictures to look at.
+
+Written out from PS3.3 C.11.2.1.2 in modality values; the inversion of MONOCHROME1 comes last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xraysr.errors import BadImageError
+from xraysr.io.guard import decoding
+from xraysr.io.modality import look_up_table, modality_of
+from xraysr.io.radiograph import Radiograph
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+Voi = Callable[[np.ndarray], np.ndarray]
+
+
+def display(radiograph: Radiograph) -> Radiograph:
+    """The film as its header asks to be shown; pixels float32 in [0, 1], `bits` unchanged.
+
+    The first window is used, else the first VOI LUT; one that breaks the standard (a width of 0,
+    a LUT without its entries) counts as none. The result is no longer in modality values, so it
+    has no header. A film without header or VOI comes back as it is. The film may be an enlarged
+    one with its source's header.
+
+    Raises:
+        BadImageError: if the header is damaged, or contradicts itself.
+    """
+    header = radiograph.header
+    if header is None:
+        return radiograph
+    with decoding(radiograph.source or Path("DICOM header")):
+        voi = _window(header) or _table(header)
+        if voi is None:
+            return radiograph
+        modality = modality_of(header)
+    shown = voi(modality.values(radiograph.pixels))
+    if modality.inverted:
+        shown = 1.0 - shown
+    return replace(radiograph, pixels=shown.astype(np.float32), header=None)
+
+
+def linear(values: np.ndarray, center: float, width: float) -> np.ndarray:
+    """LINEAR, PS3.3 C.11.2.1.2.1: output in [0, 1]; `width` is 1 or more."""
+    ramp = (values - (center - 0.5)) / max(width - 1.0, np.finfo(float).eps)
+    # With a width of 1 nothing lies on the ramp: it is the step at center - 0.5.
+    return np.where(values <= center - 0.5 - (width - 1) / 2, 0.0, np.clip(ramp + 0.5, 0.0, 1.0))
+
+
+def linear_exact(values: np.ndarray, center: float, width: float) -> np.ndarray:
+    """LINEAR_EXACT, PS3.3 C.11.2.1.3.2: output in [0, 1]; `width` is above 0."""
+    return np.clip((values - center) / width + 0.5, 0.0, 1.0)
+
+
+def sigmoid(values: np.ndarray, center: float, width: float) -> np.ndarray:
+    """SIGMOID, PS3.3 C.11.2.1.3.1: output between 0 and 1; `width` is above 0."""
+    return 1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - center) / width, -700.0, 700.0)))
+
+
+FUNCTIONS = {"LINEAR": linear, "LINEAR_EXACT": linear_exact, "SIGMOID": sigmoid}
+
+
+def _window(header: Dataset) -> Voi | None:
+    try:
+        center, width = (_first(header.get(f"Window{name}")) for name in ("Center", "Width"))
+    except (TypeError, ValueError, IndexError):
+        return None
+    name = header.get("VOILUTFunction") or "LINEAR"
+    narrowest = width >= 1 if name == "LINEAR" else width > 0
+    if name not in FUNCTIONS or not narrowest or not np.isfinite([center, width]).all():
+        return None
+    return lambda values: FUNCTIONS[name](values, center, width)
+
+
+def _first(value: object) -> float:
+    return float(np.atleast_1d(np.asarray(value, float))[0])
+
+
+def _table(header: Dataset) -> Voi | None:
+    """The VOI LUT, interpolated between its entries, because enlarged films have such values."""
+    if not header.get("VOILUTSequence"):
+        return None
+    try:
+        first, entries, bits = look_up_table(header.VOILUTSequence[0], header)
+    except BadImageError:
+        return None
+    # Unsigned pixels have negative modality values after a rescale, and a first entry to match,
+    # which an implicit encoding leaves to be read as unsigned.
+    if first > 0x7FFF and modality_of(header).low < 0:
+        first -= 1 << 16
+    inputs = first + np.arange(len(entries))
+    return lambda values: np.interp(values, inputs, entries / ((1 << bits) - 1))
