@@ -1,0 +1,1 @@
+"""From folders of films to (LR, HR) batches; import from the modules."""
