@@ -1,0 +1,173 @@
+"""The layers super-resolution is made of; pure `keras.ops`, so they run on any Keras backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from xraysr.lanczos import RADIUS, lanczos_kernel
+
+
+@keras.saving.register_keras_serializable("xraysr")
+class LanczosUpsample(keras.layers.Layer):
+    """Enlarges a one-channel image by an integer scale with Lanczos interpolation.
+
+    A fixed polyphase convolution followed by `depth_to_space`: the same result as
+    `tf.image.resize(method="lanczos3")`, borders included, in operations that every backend,
+    XLA and TFLite have built in. It has no weights.
+
+    Args:
+        scale: HR pixels per LR pixel.
+
+    Input shape: (batch, height, width, 1). Output shape: (batch, scale height, scale width, 1).
+    """
+
+    def __init__(self, scale: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scale = scale
+        self._kernel = polyphase_lanczos(scale)
+
+    def call(self, inputs):
+        kernel = ops.convert_to_tensor(self._kernel, dtype=self.compute_dtype)
+        # Zero padding loses weight at the borders; dividing by what is left of it gives it back.
+        weight = ops.conv(ops.ones_like(inputs), kernel, padding="same")
+        image = ops.conv(inputs, kernel, padding="same")
+        return ops.depth_to_space(image / weight, self.scale)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        return (batch, *(n and n * self.scale for n in (height, width)), channels)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "scale": self.scale}
+
+
+def polyphase_lanczos(scale: int) -> np.ndarray:
+    """Lanczos weights of every HR phase: float32, shape (7, 7, 1, scale * scale)."""
+    phases = (np.arange(scale) + 0.5) / scale - 0.5
+    taps = lanczos_kernel(np.arange(-RADIUS, RADIUS + 1)[:, None] - phases[None, :])
+    kernel = taps[:, None, :, None] * taps[None, :, None, :]
+    return kernel.reshape(len(taps), len(taps), 1, scale * scale).astype(np.float32)
+
+
+@keras.saving.register_keras_serializable("xraysr")
+class ICNR(keras.initializers.Initializer):
+    """Initialises a convolution before `depth_to_space` so that each pixel's block starts equal.
+
+    Without it the independent weights of the sub-pixels draw a checkerboard.
+
+    Args:
+        factor: Side of the block that `depth_to_space` will lay out.
+
+    Reference:
+        [Aitken et al., 2017](https://arxiv.org/abs/1707.02937)
+    """
+
+    def __init__(self, factor: int) -> None:
+        self.factor = factor
+
+    def __call__(self, shape, dtype=None):
+        blocks = self.factor**2
+        if shape[-1] % blocks:
+            raise ValueError(
+                f"ICNR needs a multiple of {blocks} filters. Received: shape={tuple(shape)}"
+            )
+        # NHWC depth_to_space reads channel c of sub-pixel b at index b * filters + c.
+        one = keras.initializers.HeNormal()((*shape[:-1], shape[-1] // blocks), dtype=dtype)
+        return ops.tile(one, (1,) * (len(shape) - 1) + (blocks,))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"factor": self.factor}
+
+
+@keras.saving.register_keras_serializable("xraysr")
+class ResidualBlock(keras.layers.Layer):
+    """Convolution, ReLU, convolution, added to the input.
+
+    The second convolution starts at zero, so that a deep stack starts as the identity; with
+    ordinary initial weights the sum grows with every block, and 8 of them did not train.
+
+    Args:
+        width: Number of feature channels.
+        batch_norm: Normalise after each convolution, as SRResNet did; statistics are shared
+            among replicas.
+
+    Input and output shape: (batch, height, width, channels).
+
+    Reference:
+        [Ledig et al., 2017](https://arxiv.org/abs/1609.04802); without normalisation as in
+        [Lim et al., 2017](https://arxiv.org/abs/1707.02921)
+    """
+
+    def __init__(self, width: int, batch_norm: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.width = width
+        self.batch_norm = batch_norm
+        self.convolutions = [
+            keras.layers.Conv2D(width, 3, padding="same", kernel_initializer=start, name=name)
+            for name, start in (("first", "he_normal"), ("second", "zeros"))
+        ]
+        self.norms = [
+            keras.layers.BatchNormalization(momentum=0.9, synchronized=True, name=n)
+            for n in (("first_norm", "second_norm") if batch_norm else ())
+        ]
+
+    def build(self, input_shape):
+        for layer in (*self.convolutions, *self.norms):
+            layer.build(input_shape)
+
+    def call(self, inputs, training=False):
+        x = inputs
+        for index, convolution in enumerate(self.convolutions):
+            x = convolution(x)
+            if self.batch_norm:
+                x = self.norms[index](x, training=training)
+            if index == 0:
+                x = ops.relu(x)
+        return inputs + x
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "width": self.width, "batch_norm": self.batch_norm}
+
+
+@keras.saving.register_keras_serializable("xraysr")
+class SubpixelUpsample(keras.layers.Layer):
+    """Convolution to `factor ** 2` sub-pixels, `depth_to_space`, ReLU.
+
+    Args:
+        filters: Channels after enlarging.
+        factor: Enlargement, a prime factor of the scale.
+
+    Input shape: (batch, height, width, channels).
+    Output shape: (batch, factor height, factor width, filters).
+
+    Reference:
+        [Shi et al., 2016](https://arxiv.org/abs/1609.05158)
+    """
+
+    def __init__(self, filters: int, factor: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.factor = factor
+        self.convolution = keras.layers.Conv2D(
+            filters * factor**2, 3, padding="same", kernel_initializer=ICNR(factor), name="conv"
+        )
+
+    def build(self, input_shape):
+        self.convolution.build(input_shape)
+
+    def call(self, inputs):
+        return ops.relu(ops.depth_to_space(self.convolution(inputs), self.factor))
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        return (batch, *(n and n * self.factor for n in (height, width)), self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "filters": self.filters, "factor": self.factor}
