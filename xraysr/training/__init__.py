@@ -1,0 +1,8 @@
+"""A generator and a discriminator trained against each other."""
+
+from xraysr.training.config import TrainConfig
+from xraysr.training.run import Run
+from xraysr.training.srgan import SRGAN
+from xraysr.training.train import Interrupted, resume_training, train
+
+__all__ = ["SRGAN", "Interrupted", "Run", "TrainConfig", "resume_training", "train"]

@@ -1,0 +1,141 @@
+"""`train`: from a folder of films to a trained generator."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+
+from xraysr.data.index import Film, FilmIndex, index_films
+from xraysr.data.pipeline import PairCache
+from xraysr.errors import UserError
+from xraysr.files import write_json
+from xraysr.progress import status_bar, track
+from xraysr.training.config import TrainConfig
+from xraysr.training.run import Run
+from xraysr.training.trainer import Interrupted, Trainer
+
+__all__ = ["Interrupted", "train"]
+
+MAX_VALIDATION_FILMS = 64
+
+
+def train(config: TrainConfig, data: Path, out: Path, *, overwrite: bool = False) -> Run:
+    """Trains a generator on the films below `data` and leaves a `Run` in `out`.
+
+    Args:
+        config: The settings.
+        data: Folder of films, any layout `index_films` reads.
+        out: Folder of the run.
+        overwrite: Replace an older run in `out`.
+
+    Raises:
+        UserError: for a mistake in the arguments or the data.
+        Interrupted: on Ctrl-C, after saving.
+    """
+    index = _index(config, data)
+    return _train(Run.create(out, config, overwrite), index, resume=False)
+
+
+def resume_training(out: Path, data: Path | None = None) -> Run:
+    """Goes on with the run in `out` from its last checkpoint, with the settings it began with.
+
+    Args:
+        out: Folder of the run.
+        data: Where the films are now, if they were moved.
+
+    Raises:
+        UserError: if there is no run, it is finished, or its films changed.
+        Interrupted: on Ctrl-C, after saving.
+    """
+    run = Run.open(out)
+    if run.finished:
+        raise UserError(f"The run in {out} is finished; there is nothing to resume.")
+    return _train(run, _index(run.config, data or run.data_root()), resume=True)
+
+
+def _index(config: TrainConfig, data: Path) -> FilmIndex:
+    index = index_films(
+        data, resplit=config.resplit, allow_shared_patients=config.allow_shared_patients
+    )
+    index.require("train")
+    index.require("val")
+    return index
+
+
+def _train(run: Run, index: FilmIndex, resume: bool) -> Run:
+    config, validation = run.config, index.of("val")
+    validation = validation[:: -(-len(validation) // MAX_VALIDATION_FILMS)]
+    keras.utils.set_random_seed(config.seed)
+    train_cache = _load(index.of("train"), config, "Reading train films")
+    val_cache = _load(validation, config, "Reading val films")
+    if resume:
+        _require_same_films(run, index, train_cache)
+    _write_data(run, index, train_cache, val_cache)
+    trainer = Trainer(run, train_cache, val_cache)
+    if resume:
+        trainer.restore()
+    with status_bar() as bar, _stop_request() as stop:
+        trainer.train(bar, stop)
+    return run
+
+
+def _load(films: Sequence[Film], config: TrainConfig, description: str) -> PairCache:
+    return PairCache.load(
+        films, config.pair, config.fit, lambda pairs: track(pairs, description, len(films))
+    )
+
+
+def _write_data(run: Run, index: FilmIndex, train_cache: PairCache, val: PairCache) -> None:
+    """data.json: the films by split, and every file that was skipped, with the reason."""
+
+    skipped = (*index.skipped, *train_cache.skipped, *val.skipped)
+    write_json(
+        run.path / "data.json",
+        {
+            "root": str(index.root),
+            "train": _names(index, train_cache.films),
+            "val": _names(index, val.films),
+            "test": _names(index, index.of("test")),
+            "skipped": [{"path": str(each.path), "reason": each.reason} for each in skipped],
+        },
+    )
+
+
+def _names(index: FilmIndex, films: Sequence[Film]) -> list[str]:
+    return [str(film.path.relative_to(index.root)) for film in films]
+
+
+def _require_same_films(run: Run, index: FilmIndex, cache: PairCache) -> None:
+    """A run resumed on other films would silently draw other batches."""
+    before, now = set(run.data()["train"]), set(_names(index, cache.films))
+    if before != now:
+        raise UserError(
+            f"The films under {index.root} changed since the run in {run.path} began: "
+            f"{len(now - before)} are new, {len(before - now)} are gone. Restore them, or start "
+            "a new run."
+        )
+
+
+@contextmanager
+def _stop_request() -> Iterator[list[int]]:
+    """Yields a list that Ctrl-C fills, so that the loop can end between two steps."""
+    requests: list[int] = []
+
+    def handler(number, frame):
+        if requests:
+            raise KeyboardInterrupt
+        requests.append(number)
+
+    try:
+        before = signal.signal(signal.SIGINT, handler)
+    except ValueError:  # not in the main thread: the caller keeps its own handling
+        yield requests
+        return
+    try:
+        yield requests
+    finally:
+        signal.signal(signal.SIGINT, before)
