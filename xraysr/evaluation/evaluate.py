@@ -1,0 +1,84 @@
+"""`evaluate`: how good generators are on films, beside bicubic and Lanczos interpolation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from xraysr.data.index import Film, Skipped
+from xraysr.data.pipeline import StoredPair, film_pairs
+from xraysr.errors import UserError
+from xraysr.evaluation.interpolation import bicubic, lanczos
+from xraysr.evaluation.metrics import lr_consistency, psnr, ssim
+from xraysr.evaluation.report import REFERENCE, FilmScores, Report
+from xraysr.pair import Pair
+from xraysr.progress import track
+from xraysr.upscale import Upscaler
+
+DEGRADATION = "antialiased Lanczos, rounded to the film's bits"
+
+
+def evaluate(
+    upscalers: Mapping[str, Upscaler], films: Sequence[Film], pair: Pair | str, fit: str = "crop"
+) -> Report:
+    """Scores `upscalers` and both interpolations on `films`.
+
+    Args:
+        upscalers: The models, by the name their row will have.
+        films: Films to score, usually `index_films(folder).require("test")`.
+        pair: LR and HR size.
+        fit: How films are fitted to HR size: `crop`, `pad` or `stretch`.
+
+    Raises:
+        UserError: if a model is for another scale, or none of the films can be used.
+    """
+    pair = Pair.parse(pair)
+    for name, upscaler in upscalers.items():
+        if upscaler.scale != pair.scale:
+            raise UserError(
+                f"The model {name} enlarges x{upscaler.scale}, but {pair} asks for x{pair.scale}. "
+                "Take a model of that scale, or a pair that fits the model."
+            )
+    skipped: list[Skipped] = []
+    scored = []
+    for stored in track(film_pairs(films, pair, fit, skipped), "Evaluating", len(films)):
+        lr, hr = to_float(stored)
+        scored.append(_score(stored.film, lr, hr, enlarge(upscalers, lr, pair)))
+    if not scored:
+        reasons = "; ".join(str(each.reason) for each in skipped[:3])
+        raise UserError(f"None of {len(films)} films can be used for {pair}: {reasons}")
+    return Report(pair, DEGRADATION, tuple(scored), tuple(skipped))
+
+
+def to_float(stored: StoredPair) -> tuple[np.ndarray, np.ndarray]:
+    """LR and HR of one film: float32 in [0, 1], shape (height, width)."""
+    levels = np.float32((1 << stored.bits) - 1)
+    return stored.lr[..., 0] / levels, stored.hr[..., 0] / levels
+
+
+def enlarge(upscalers: Mapping[str, Upscaler], lr: np.ndarray, pair: Pair) -> dict[str, np.ndarray]:
+    """`lr` (height, width) at HR size by every method, interpolations first."""
+    return {
+        "bicubic": bicubic(lr, pair.hr),
+        REFERENCE: lanczos(lr, pair.hr),
+        **{name: upscaler(lr) for name, upscaler in upscalers.items()},
+    }
+
+
+def _score(film: Film, lr: np.ndarray, hr: np.ndarray, images: dict[str, Any]) -> FilmScores:
+    border = round(hr.shape[0] / lr.shape[0])
+    return FilmScores(
+        film.name,
+        film.patient,
+        film.label,
+        {
+            method: {
+                "psnr": psnr(image, hr, border),
+                "ssim": ssim(image, hr, border),
+                "lr_consistency": lr_consistency(image, lr),
+            }
+            for method, image in images.items()
+        },
+    )

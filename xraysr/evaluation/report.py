@@ -1,0 +1,166 @@
+"""`Report`: scores of several methods on the same films, with intervals."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from xraysr.data.index import Skipped
+from xraysr.files import write_json
+from xraysr.pair import Pair
+
+RESAMPLES = 2000
+REFERENCE = "Lanczos"
+LOG_WIDTH = 120
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def bootstrap(values: Sequence[float] | np.ndarray, patients: Sequence[str]) -> Interval:
+    """Mean over films with a 95 % percentile bootstrap over patients.
+
+    Films of one patient resemble each other, so patients are drawn, not films.
+
+    Reference:
+        Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13
+    """
+    scores = np.asarray(values, np.float64)
+    _, owner = np.unique(np.asarray(patients), return_inverse=True)
+    sums, counts = np.bincount(owner, scores), np.bincount(owner)
+    draws = np.random.default_rng(0).integers(len(sums), size=(RESAMPLES, len(sums)))
+    means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return Interval(float(scores.mean()), float(low), float(high))
+
+
+@dataclass(frozen=True)
+class FilmScores:
+    """Scores of one film: `scores[method][metric]`."""
+
+    name: str
+    patient: str
+    label: str | None
+    scores: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an evaluation found.
+
+    Args:
+        pair: The sizes.
+        degradation: How the LR images were made.
+        films: Scores film by film.
+        skipped: Films that could not be used, with the reason.
+    """
+
+    pair: Pair
+    degradation: str
+    films: tuple[FilmScores, ...]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the rows, interpolations first."""
+        return tuple(self.films[0].scores)
+
+    def interval(self, method: str, metric: str) -> Interval:
+        """Mean and 95 % interval of one metric: `psnr`, `ssim` or `lr_consistency`."""
+        return bootstrap(self._values(method, metric), self._patients())
+
+    def gain(self, method: str) -> Interval:
+        """PSNR over Lanczos in dB, paired film by film."""
+        difference = np.subtract(self._values(method, "psnr"), self._values(REFERENCE, "psnr"))
+        return bootstrap(difference, self._patients())
+
+    def _values(self, method: str, metric: str) -> list[float]:
+        return [film.scores[method][metric] for film in self.films]
+
+    def _patients(self) -> list[str]:
+        return [film.patient for film in self.films]
+
+    @property
+    def title(self) -> str:
+        """What the scores hold for."""
+        return (
+            f"{self.pair}: {len(self.films)} films of {len(set(self._patients()))} patients, "
+            f"HR {self.pair.hr[0]}x{self.pair.hr[1]}, LR by {self.degradation}, "
+            f"border {self.pair.scale} px cropped"
+        )
+
+    def table(self) -> Table:
+        """The comparison as a table for a terminal: means with 95 % intervals."""
+        table = Table(title=self.title, title_justify="left")
+        table.add_column("method")
+        for name in ("PSNR dB", "over Lanczos dB", "SSIM", "LR-consistency dB"):
+            table.add_column(name, justify="right")
+        for row in self._rows():
+            table.add_row(*row)
+        return table
+
+    def show(self) -> None:
+        """Prints the table; wide enough to be read where there is no terminal."""
+        Console(width=None if sys.stdout.isatty() else LOG_WIDTH).print(self.table())
+
+    def markdown(self) -> str:
+        """The same table in Markdown, with its title as caption."""
+        head = ("method", "PSNR dB", "over Lanczos dB", "SSIM", "LR-consistency dB")
+        lines = [" | ".join(row) for row in (head, ("---",) * len(head), *self._rows())]
+        return "\n".join([f"{self.title}\n", *(f"| {line} |" for line in lines)])
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        def text(interval: Interval, digits: int, sign: str = "") -> str:
+            mean, low, high = (
+                f"{value:{sign}.{digits}f}"
+                for value in (interval.mean, interval.low, interval.high)
+            )
+            return f"{mean} [{low}, {high}]"
+
+        return [
+            (
+                method,
+                text(self.interval(method, "psnr"), 2),
+                "" if method == REFERENCE else text(self.gain(method), 2, "+"),
+                text(self.interval(method, "ssim"), 4),
+                text(self.interval(method, "lr_consistency"), 1),
+            )
+            for method in self.methods
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything in plain types: the summary and every film."""
+        metrics = self.films[0].scores[self.methods[0]]
+        return {
+            "pair": str(self.pair),
+            "n": len(self.films),
+            "hr_size": list(self.pair.hr),
+            "degradation": self.degradation,
+            "border": self.pair.scale,
+            "methods": {
+                method: {
+                    **{metric: asdict(self.interval(method, metric)) for metric in metrics},
+                    "psnr_over_lanczos": asdict(self.gain(method)),
+                }
+                for method in self.methods
+            },
+            "films": [asdict(film) for film in self.films],
+            "skipped": [{"path": str(s.path), "reason": s.reason} for s in self.skipped],
+        }
+
+    def save(self, path: Path) -> None:
+        """Writes `to_json` to `path`."""
+        write_json(path, self.to_json())
