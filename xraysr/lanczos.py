@@ -8,6 +8,8 @@ Reference: Duchon, "Lanczos filtering in one and two dimensions", J. Appl. Meteo
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 RADIUS = 3
@@ -18,17 +20,21 @@ def lanczos_kernel(x: np.ndarray) -> np.ndarray:
     return np.where(np.abs(x) < RADIUS, np.sinc(x) * np.sinc(x / RADIUS), 0.0)
 
 
+@lru_cache(maxsize=64)
 def lanczos_matrix(size_in: int, size_out: int) -> np.ndarray:
     """Matrix M of shape (size_out, size_in), float64, such that `M @ signal` resamples it.
 
     Reducing widens the kernel by the scale (antialiasing); rows sum to 1, also at the borders.
-    An image `x` of shape (h, w) becomes `M_rows @ x @ M_columns.T`.
+    An image `x` of shape (h, w) becomes `M_rows @ x @ M_columns.T`. The array is shared between
+    calls and read-only.
     """
     ratio = size_in / size_out
     centres = (np.arange(size_out) + 0.5) * ratio
     positions = np.arange(size_in) + 0.5
     weights = lanczos_kernel((positions[None, :] - centres[:, None]) / max(ratio, 1.0))
-    return weights / weights.sum(axis=1, keepdims=True)
+    weights /= weights.sum(axis=1, keepdims=True)
+    weights.setflags(write=False)
+    return weights
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

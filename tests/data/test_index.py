@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from xraysr.data.index import FilmIndex, index_films, index_pair_folder, pair_folders
+from xraysr.data.index import FilmIndex, index_films, index_pair_folder
+from xraysr.data.scan import pair_folders
 from xraysr.errors import UserError
 from xraysr.pair import Pair
 
@@ -52,33 +52,6 @@ def test_kermany_layout_keeps_folder_splits_and_labels(tmp_path):
     }
     assert not index.val_drawn
     assert [film.name for film in index.of("test")] == ["person9_virus_3"]
-
-
-@pytest.mark.parametrize("top", ["", "chest_xray", "chest_xray/train"])
-def test_any_depth_gives_the_same_films(tmp_path, top):
-    index = index_films(touch(tmp_path, *KERMANY) / top)
-    assert {film.name for film in index.films} >= {"IM-0115-0001", "person7_bacteria_1"}
-    assert {film.label for film in index.films} == {"NORMAL", "PNEUMONIA"}
-
-
-@pytest.mark.parametrize("below", ["", "chest_xray"])
-def test_the_kaggle_zip_counts_each_film_once(tmp_path, below):
-    touch(tmp_path, *KERMANY)
-    touch(tmp_path / "chest_xray", *KERMANY)
-    clutter = ("__MACOSX/chest_xray/train/NORMAL/._IM-0115-0001.jpeg", ".DS_Store", "Thumbs.db")
-    touch(tmp_path / "chest_xray", *clutter)
-    index = index_films(tmp_path / below)
-    assert len(index.films) == len(KERMANY)
-    assert {len(film.path.relative_to(tmp_path).parts) for film in index.films} == {4}
-    counted = list(reasons(index).values())
-    assert counted.count("a doubled folder's second copy of a film") == len(KERMANY)
-    assert counted.count("a hidden or system file") == len(clutter)
-    assert len(counted) == len(KERMANY) + len(clutter)
-
-
-def test_a_folder_that_is_only_doubled_is_read(tmp_path):
-    index = index_films(touch(tmp_path / "chest_xray", *KERMANY))
-    assert len(index.films) == len(KERMANY) and not index.skipped
 
 
 @pytest.mark.parametrize("name", ["val", "VAL", "valid", "Validation"])
@@ -168,46 +141,6 @@ def test_films_outside_the_split_folders_are_named(tmp_path):
     assert reasons(index) == dict.fromkeys(
         ("c.png", "more/d.png"), "outside the train, val and test folders"
     )
-
-
-def test_files_that_are_no_images_are_named(tmp_path):
-    index = index_films(touch(tmp_path, "a.png", "b.png", "c.csv", "sub/README", "d.PNG"))
-    assert len(index.films) == 3
-    assert reasons(index) == {"c.csv": "not an image", "sub/README": "not an image"}
-    assert "skipped: 2 files, not an image" in index.summary()
-
-
-def test_names_are_unique_and_do_not_depend_on_other_films(tmp_path):
-    touch(tmp_path, "A/x.png", "B/x.png", "B/X.jpeg", "B/y.png", "z.png")
-    names = {
-        film.path.name + film.path.parent.name: film.name for film in index_films(tmp_path).films
-    }
-    assert len({name.lower() for name in names.values()}) == 5
-    assert names["y.pngB"] == "y" and names["x.pngA"].startswith("x-")
-    touch(tmp_path, "C/x.png")
-    again = {
-        film.path.name + film.path.parent.name: film.name for film in index_films(tmp_path).films
-    }
-    assert names.items() <= again.items()
-
-
-def test_folders_behind_links_are_read_once(tmp_path):
-    touch(tmp_path / "elsewhere", "a.png", "b.png")
-    root = touch(tmp_path / "root", "c.png")
-    (root / "linked").symlink_to(tmp_path / "elsewhere")
-    (root / "circle").symlink_to(root)
-    assert [film.name for film in index_films(root).films] == ["c", "a", "b"]
-
-
-def test_a_name_that_is_no_text_is_skipped(tmp_path):
-    touch(tmp_path, "a.png", "b.png")
-    try:
-        with open(os.path.join(os.fsencode(tmp_path), b"\xff.png"), "wb"):
-            pass
-    except OSError:
-        pytest.skip("this file system takes UTF-8 names only")
-    index = index_films(tmp_path)
-    assert [s.reason for s in index.skipped] == ["its path is not UTF-8 text"]
 
 
 def test_bad_folders(tmp_path):

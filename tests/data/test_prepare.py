@@ -305,9 +305,7 @@ def test_a_torn_last_line_of_the_journal_is_ignored(films, tmp_path):
 
 def test_progress_is_told_in_lines_where_there_is_no_terminal(films, tmp_path, capsys):
     run(films, tmp_path / "out", progress=True)
-    lines = capsys.readouterr().err.splitlines()
-    assert 10 <= len(lines) <= 11
-    assert lines[-1].startswith("Prepared 33 of 33 films, ") and "/s, 0 s left" in lines[-1]
+    assert capsys.readouterr().err.splitlines()[-1] == "Preparing 33/33"
 
 
 def test_workers_do_without_tensorflow():

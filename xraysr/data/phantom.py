@@ -12,17 +12,20 @@ compare on edges and fine tubes, not how they do on patients.
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from xraysr.data import anatomy
 from xraysr.data.anatomy import Anatomy
+from xraysr.data.pool import run_all
 from xraysr.data.projection import Grid, Tubes, draw, half_depth
+from xraysr.errors import UserError
+from xraysr.files import make_folder, write_json
+from xraysr.io import Radiograph, write
+from xraysr.progress import track
 
 # Linear attenuation at 60 keV in 1/cm: NIST XCOM, compositions and densities of ICRU-44.
 SOFT, MUSCLE, BLOOD, FAT, CORTICAL = 0.203, 0.213, 0.217, 0.182, 0.574
@@ -68,7 +71,7 @@ def phantom(seed: int, size: int = 512) -> Phantom:
     ``size`` sets the sampling only: the patient and the field of view, 36 to 42 cm, stay.
 
     Raises:
-        ValueError: if ``seed`` is negative or ``size`` is below 64.
+        UserError: if ``seed`` is negative or ``size`` is below 64.
     """
     _require(seed >= 0, "seed", "an integer >= 0", seed)
     _require(size >= 64, "size", "an integer >= 64", size)
@@ -197,42 +200,42 @@ def _on_film(grid: Grid, x: float, y: float, radius: float) -> Nodule:
     return Nodule(float(row), float(column), radius / grid.pitch)
 
 
-def write_phantoms(folder: Path, count: int, size: int = 512, seed: int = 0) -> list[Path]:
+def write_phantoms(
+    folder: Path, count: int, size: int = 512, seed: int = 0, workers: int = 1
+) -> list[Path]:
     """Write the phantoms ``seed`` to ``seed + count - 1`` and return their paths in order.
 
     Each is a 16-bit grey PNG, ``phantom_NNNN.png`` after its seed, whose stem is the patient's id;
     the 12-bit values are stretched to 0..65535. ``phantoms.json`` maps each file's name to
     its seed, spacing in mm and nodules in pixels. Files appear whole or not at all.
 
+    With more than one of ``workers``, call it under ``if __name__ == "__main__":``.
+
     Raises:
-        ValueError: if ``count`` is below 1, ``seed`` negative or ``size`` below 64.
+        UserError: if ``count`` is below 1, ``seed`` negative, ``size`` below 64, or ``folder``
+            cannot be written.
     """
     _require(count >= 1, "count", "an integer >= 1", count)
-    folder = Path(folder)
-    paths, records = [], {}
-    for number in range(seed, seed + count):
-        film = phantom(number, size)
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"phantom_{number:04d}.png"
-        stretched = np.rint(film.pixels * (65535 / (2**BITS - 1))).astype(np.uint16)
-        _whole(path, lambda part, image=stretched: Image.fromarray(image).save(part, "PNG"))
-        nodules = [asdict(nodule) for nodule in film.nodules]
-        records[path.name] = {"seed": number, "spacing": film.spacing, "nodules": nodules}
-        paths.append(path)
-    text = json.dumps(records, indent=2) + "\n"
-    _whole(folder / "phantoms.json", lambda part: part.write_text(text, encoding="utf-8"))
-    return paths
+    folder = make_folder(Path(folder))
+    jobs = [(folder, number, size) for number in range(seed, seed + count)]
+    records = dict(track(run_all(_write, jobs, workers), "Making phantoms", count))
+    write_json(folder / "phantoms.json", dict(sorted(records.items())))
+    return [folder / name for name in sorted(records)]
 
 
-def _whole(path: Path, write) -> None:
-    """Let ``write`` make a file under a passing name, then give it its own."""
-    part = path.with_name(path.name + ".part")
-    write(part)
-    os.replace(part, path)
+def _write(job: tuple[Path, int, int]) -> tuple[str, dict[str, Any]]:
+    """Write one phantom; its file's name and its line of phantoms.json."""
+    folder, seed, size = job
+    film = phantom(seed, size)
+    name = f"phantom_{seed:04d}.png"
+    pixels = (film.pixels / (2**BITS - 1)).astype(np.float32)
+    write(folder / name, Radiograph(pixels, film.bits), overwrite=True)
+    nodules = [asdict(nodule) for nodule in film.nodules]
+    return name, {"seed": seed, "spacing": film.spacing, "nodules": nodules}
 
 
 def _require(holds: bool, argument: str, expected: str, received) -> None:
-    """Raise ValueError unless ``holds``."""
+    """Raise UserError unless ``holds``."""
     if not holds:
         message = f"`{argument}` must be {expected}. Received: {argument}={received!r}"
-        raise ValueError(message)
+        raise UserError(message)

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from xraysr.data.fit import load_hr
-from xraysr.data.index import Film, Skipped
+from xraysr.data.scan import Film, Skipped
 from xraysr.errors import BadImageError, UserError
 from xraysr.io import read
 from xraysr.pair import Pair, Size

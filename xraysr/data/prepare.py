@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from json import dumps
 from pathlib import Path
@@ -37,6 +35,7 @@ from xraysr.files import make_folder, refuse_existing
 from xraysr.io import Radiograph, read, write
 from xraysr.lanczos import degrade
 from xraysr.pair import Pair
+from xraysr.progress import track
 
 DEGRADATION = "lanczos3, antialiased, clipped, rounded to the bits of the file"
 FILMS_PER_WORKER = 16
@@ -196,14 +195,12 @@ def _run(dst: Path, jobs: list[_Job], workers: int | None, progress: bool) -> li
     films: dict[str, PreparedFilm] = {}
     with (
         open(dst / JOURNAL, "a", encoding="utf-8") as journal,
-        _progress(len(jobs), progress) as advance,
         closing(run_all(prepare_film, jobs, workers)) as results,
     ):
-        for film in results:
+        for film in track(results, "Preparing", len(jobs)) if progress else results:
             films[film.source] = film
             journal.write(dumps(asdict(film)) + "\n")
             journal.flush()
-            advance()
     return [films[job.film.source] for job in jobs]
 
 
@@ -288,42 +285,3 @@ def _write_pair(film: Radiograph, pair: Pair, fit: str, lr_path: Path, hr_path: 
     lr = degrade(hr, pair.lr, bits).astype(np.float32)
     write(lr_path, Radiograph(lr, bits), overwrite=True)
     write(hr_path, Radiograph(hr, bits), overwrite=True)
-
-
-@contextmanager
-def _progress(total: int, shown: bool) -> Iterator[Callable[[], None]]:
-    """Yields a function to call after every film; shows a bar, or lines where there is none."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    started, count = time.monotonic(), 0
-
-    def rate() -> float:
-        return count / max(time.monotonic() - started, 1e-9)
-
-    bar = Progress(
-        "Preparing",
-        BarColumn(),
-        MofNCompleteColumn(),
-        "films  {task.fields[rate]:.1f}/s",
-        TimeRemainingColumn(),
-        console=console,
-        disable=not (shown and console.is_terminal),
-    )
-    with bar:
-        task = bar.add_task("prepare", total=total, rate=0.0)
-
-        def advance() -> None:
-            nonlocal count
-            count += 1
-            bar.update(task, advance=1, rate=rate())
-            tenth = count * 10 // total > (count - 1) * 10 // total
-            if shown and not console.is_terminal and tenth:
-                left = (total - count) / rate()
-                print(
-                    f"Prepared {count} of {total} films, {rate():.1f}/s, {left:.0f} s left",
-                    file=sys.stderr,
-                )
-
-        yield advance

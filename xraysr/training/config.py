@@ -157,5 +157,5 @@ class TrainConfig:
             content = json.loads(path.read_text("utf-8"))
             known = {entry.name for entry in fields(cls)}
             return cls(**{key: value for key, value in content.items() if key in known})
-        except (OSError, json.JSONDecodeError, TypeError) as error:
+        except (OSError, json.JSONDecodeError, TypeError, AttributeError) as error:
             raise UserError(f"Cannot read the settings of the run in {path}: {error}") from error

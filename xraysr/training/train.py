@@ -9,8 +9,9 @@ from pathlib import Path
 
 import keras
 
-from xraysr.data.index import Film, FilmIndex, index_films
+from xraysr.data.index import FilmIndex, index_films
 from xraysr.data.pipeline import PairCache
+from xraysr.data.scan import Film
 from xraysr.errors import UserError
 from xraysr.files import write_json
 from xraysr.progress import status_bar, track
