@@ -148,7 +148,7 @@ class PatchDiscriminator(keras.Model):
         [Isola et al., 2017](https://arxiv.org/abs/1611.07004)
     """
 
-    def __init__(self, stages: int = 3, filters: int = 32, **kwargs: Any) -> None:
+    def __init__(self, stages: int = 3, filters: int = 16, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if stages < 1:
             raise ValueError(f"PatchDiscriminator needs stages >= 1. Received: stages={stages}")

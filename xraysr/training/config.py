@@ -61,9 +61,9 @@ class TrainConfig:
     flips: bool = True
     fit: str = "crop"
     learning_rate: float = 1e-3
-    adversarial_learning_rate: float = 1e-4
+    adversarial_learning_rate: float = 2e-4
     content_weight: float = 1.0
-    adversarial_weight: float = 1e-3
+    adversarial_weight: float = 5e-3
     feature_weight: float = 0.0
     vgg19: str | None = None
     validate_every: int = 500

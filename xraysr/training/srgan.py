@@ -104,6 +104,20 @@ class SRGAN(keras.Model):
         if self.discriminator is not None:
             self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 
+    def checkpoint_parts(self) -> dict[str, list[tf.Variable]]:
+        """Every variable a `tf.train.Checkpoint` must hold to go on as if nothing had happened.
+
+        They are listed, because a checkpoint of the models themselves leaves out layers that are
+        kept in a Python list.
+        """
+        names = ("generator", "discriminator", "optimizer", "discriminator_optimizer")
+        parts = {name: getattr(self, name) for name in names}
+        return {
+            name: [variable.value for variable in part.variables]
+            for name, part in parts.items()
+            if part is not None
+        }
+
     @property
     def metrics(self):
         return [*self.trackers.values(), self.psnr]

@@ -37,8 +37,16 @@ def train(config: TrainConfig, data: Path, out: Path, *, overwrite: bool = False
         UserError: for a mistake in the arguments or the data.
         Interrupted: on Ctrl-C, after saving.
     """
+    data, out = Path(data), Path(out)
+    if out.resolve().is_relative_to(data.resolve()):
+        raise UserError(
+            "The run must not lie in the data folder, where its samples would be read as films. "
+            f"Received: {out} in {data}"
+        )
+    Run.refuse_existing(out, overwrite)
     index = _index(config, data)
-    return _train(Run.create(out, config, overwrite), index, resume=False)
+    caches = _caches(config, index)
+    return _train(Run.create(out, config, overwrite), index, *caches, resume=False)
 
 
 def resume_training(out: Path, data: Path | None = None) -> Run:
@@ -55,7 +63,10 @@ def resume_training(out: Path, data: Path | None = None) -> Run:
     run = Run.open(out)
     if run.finished:
         raise UserError(f"The run in {out} is finished; there is nothing to resume.")
-    return _train(run, _index(run.config, data or run.data_root()), resume=True)
+    index = _index(run.config, Path(data or run.data_root()))
+    films, validation = _caches(run.config, index)
+    _require_same_films(run, index, films)
+    return _train(run, index, films, validation, resume=True)
 
 
 def _index(config: TrainConfig, data: Path) -> FilmIndex:
@@ -67,16 +78,22 @@ def _index(config: TrainConfig, data: Path) -> FilmIndex:
     return index
 
 
-def _train(run: Run, index: FilmIndex, resume: bool) -> Run:
-    config, validation = run.config, index.of("val")
+def _caches(config: TrainConfig, index: FilmIndex) -> tuple[PairCache, PairCache]:
+    """The films to train on, and those to validate on, in memory."""
+    validation = index.of("val")
     validation = validation[:: -(-len(validation) // MAX_VALIDATION_FILMS)]
-    keras.utils.set_random_seed(config.seed)
-    train_cache = _load(index.of("train"), config, "Reading train films")
-    val_cache = _load(validation, config, "Reading val films")
-    if resume:
-        _require_same_films(run, index, train_cache)
-    _write_data(run, index, train_cache, val_cache)
-    trainer = Trainer(run, train_cache, val_cache)
+    return (
+        _load(index.of("train"), config, "Reading train films"),
+        _load(validation, config, "Reading val films"),
+    )
+
+
+def _train(
+    run: Run, index: FilmIndex, films: PairCache, validation: PairCache, resume: bool
+) -> Run:
+    keras.utils.set_random_seed(run.config.seed)
+    _write_data(run, index, films, validation)
+    trainer = Trainer(run, films, validation)
     if resume:
         trainer.restore()
     with status_bar() as bar, _stop_request() as stop:
@@ -90,15 +107,14 @@ def _load(films: Sequence[Film], config: TrainConfig, description: str) -> PairC
     )
 
 
-def _write_data(run: Run, index: FilmIndex, train_cache: PairCache, val: PairCache) -> None:
+def _write_data(run: Run, index: FilmIndex, films: PairCache, val: PairCache) -> None:
     """data.json: the films by split, and every file that was skipped, with the reason."""
-
-    skipped = (*index.skipped, *train_cache.skipped, *val.skipped)
+    skipped = (*index.skipped, *films.skipped, *val.skipped)
     write_json(
         run.path / "data.json",
         {
             "root": str(index.root),
-            "train": _names(index, train_cache.films),
+            "train": _names(index, films.films),
             "val": _names(index, val.films),
             "test": _names(index, index.of("test")),
             "skipped": [{"path": str(each.path), "reason": each.reason} for each in skipped],

@@ -69,15 +69,7 @@ class Trainer:
             self.srgan = build_srgan(self.config)
         self.step = tf.Variable(0, dtype=tf.int64)
         self.seconds = tf.Variable(0.0, dtype=tf.float64)
-        parts = {
-            "generator": self.srgan.generator,
-            "optimizer": self.srgan.optimizer,
-            "step": self.step,
-            "seconds": self.seconds,
-        }
-        if self.srgan.discriminator is not None:
-            parts["discriminator"] = self.srgan.discriminator
-            parts["discriminator_optimizer"] = self.srgan.discriminator_optimizer
+        parts = {**self.srgan.checkpoint_parts(), "step": self.step, "seconds": self.seconds}
         self.checkpoints = tf.train.CheckpointManager(
             tf.train.Checkpoint(**parts), str(run.path / "checkpoints"), max_to_keep=3
         )
