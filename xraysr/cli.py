@@ -120,7 +120,7 @@ def train(
     adversarial_learning_rate: Annotated[
         float, typer.Option(help="Peak in the adversarial phase.")
     ] = 2e-4,
-    adversarial_weight: Annotated[float, typer.Option(help="Of the adversarial loss.")] = 5e-3,
+    adversarial_weight: Annotated[float, typer.Option(help="Of the adversarial loss.")] = 2e-3,
     feature_weight: Annotated[float, typer.Option(help="Of the feature loss.")] = 0.0,
     vgg19: Annotated[str | None, typer.Option(help="Weights file for the feature loss.")] = None,
     validate_every: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 500,

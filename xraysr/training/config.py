@@ -63,7 +63,7 @@ class TrainConfig:
     learning_rate: float = 1e-3
     adversarial_learning_rate: float = 2e-4
     content_weight: float = 1.0
-    adversarial_weight: float = 5e-3
+    adversarial_weight: float = 2e-3
     feature_weight: float = 0.0
     vgg19: str | None = None
     validate_every: int = 500
