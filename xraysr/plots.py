@@ -45,7 +45,7 @@ class Panel:
 
 
 def comparison(path: Path, panels: Sequence[Panel], hr: np.ndarray, title: str) -> None:
-    """Draws each method whole, zoomed where HR is richest in detail, and its error map.
+    """Draws each method whole with its PSNR below, zoomed where HR is richest, and its error map.
 
     Args:
         path: The PNG to write.
@@ -60,10 +60,11 @@ def comparison(path: Path, panels: Sequence[Panel], hr: np.ndarray, title: str) 
     errors = None
     for column, panel in enumerate(panels):
         whole, zoom, error = axes[:, column]
-        score = "" if panel.psnr is None else f"\n{panel.psnr:.2f} dB"
         whole.imshow(panel.image, cmap="gray", vmin=0, vmax=1)
         whole.add_patch(_frame(left, top, side))
-        whole.set_title(panel.title + score, fontsize=11)
+        whole.set_title(panel.title, fontsize=11)
+        if panel.psnr is not None:
+            whole.set_xlabel(f"{panel.psnr:.2f} dB", fontsize=11)
         zoom.imshow(
             panel.image[top : top + side, left : left + side],
             cmap="gray",
