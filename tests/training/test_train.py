@@ -39,7 +39,7 @@ def finished(film_folder, tmp_path_factory):
 def test_a_run_leaves_what_its_docstring_says(finished):
     names = {path.name for path in finished.path.iterdir()}
     assert names == {
-        "config.json", "data.json", "metrics.jsonl", "history.png", "samples", "checkpoints",
+        "config.json", "environment.json", "tensorboard", "data.json", "metrics.jsonl", "history.png", "samples", "checkpoints",
         "content.keras", "content.spec.json", "generator.keras", "generator.spec.json",
     }  # fmt: skip
     assert (finished.path / "history.png").read_bytes().startswith(b"\x89PNG")
@@ -89,6 +89,7 @@ class _StopAt(list):
     """A stop request that comes true at one step of a trainer."""
 
     def __init__(self, trainer: Trainer, step: int) -> None:
+        super().__init__(["SIGINT"])
         self.trainer, self.step = trainer, step
 
     def __bool__(self) -> bool:

@@ -166,21 +166,34 @@ def training_batches(
     flips: bool,
     seed: int,
     first_step: int = 0,
+    pipeline: tuple[int, int] = (0, 1),
+    replicas: int = 1,
 ) -> tf.data.Dataset:
     """Endless batches of aligned random crops, shuffled anew each epoch.
 
+    Several processes, each with several replicas, draw together what one would draw alone.
+
     Args:
         cache: The films to draw from.
-        batch: Images in a batch.
+        batch: Images in the batch of a step, on all processes and replicas together.
         crop: Side of the LR crop in pixels, None for whole films.
         flips: Mirror half of them left to right. Leave off where laterality matters.
         seed: The same seed gives the same batches.
-        first_step: Number of batches to pass over, for a run that resumes.
+        first_step: Number of steps to pass over, for a run that resumes.
+        pipeline: (index, count) of this process among those that read.
+        replicas: Devices this process feeds; the batch of a step comes in that many parts.
 
     Returns:
-        Dataset of (LR, HR): float32 in [0, 1], shapes (batch, crop, crop, 1) and
-        (batch, scale crop, scale crop, 1).
+        Dataset of (LR, HR): float32 in [0, 1], shapes (n, crop, crop, 1) and
+        (n, scale crop, scale crop, 1), n being the batch of one replica.
     """
+    process, processes = pipeline
+    if batch % (processes * replicas):
+        raise UserError(
+            f"The batch must be a multiple of the number of devices, {processes * replicas}. "
+            f"Received: batch={batch}"
+        )
+    share = batch // processes
     count, scale = len(cache), cache.pair.scale
     lr_size = cache.pair.lr if crop is None else (crop, crop)
     if any(side > limit for side, limit in zip(lr_size, cache.pair.lr, strict=True)):
@@ -191,7 +204,8 @@ def training_batches(
     free = [limit - side + 1 for limit, side in zip(cache.pair.lr, lr_size, strict=True)]
     lr_all, hr_all, bits_all = (tf.constant(each) for each in (cache.lr, cache.hr, cache.bits))
 
-    def draw(position: tf.Tensor):
+    def draw(own: tf.Tensor):
+        position = own // share * batch + process * share + own % share
         epoch, place = position // count, position % count
         row = tf.random.experimental.index_shuffle(place, tf.stack([seed, epoch]), count - 1)
         chance = tf.random.stateless_uniform([3], tf.stack([seed, position]))
@@ -204,9 +218,9 @@ def training_batches(
         return lr, hr, bits_all[row]
 
     return (
-        tf.data.Dataset.range(first_step * batch, np.iinfo(np.int64).max)
+        tf.data.Dataset.range(first_step * share, np.iinfo(np.int64).max)
         .map(draw, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(batch, drop_remainder=True)
+        .batch(share // replicas, drop_remainder=True)
         .map(_to_float, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
     )

@@ -18,10 +18,12 @@ class Run:
     | file | holds |
     |---|---|
     | `config.json` | the settings |
+    | `environment.json` | versions, devices, hash of the data, commit |
     | `data.json` | which films trained, validated, were held out for test, or were skipped |
     | `metrics.jsonl` | one JSON object per line: losses, validation PSNR, images/s |
     | `history.png` | the same, drawn |
     | `samples/` | LR, SR and HR of a validation film as training went on |
+    | `tensorboard/` | curves and samples for TensorBoard |
     | `checkpoints/` | what `--resume` needs |
     | `content.keras` | the generator after the content phase, where an adversarial one follows |
     | `generator.keras` | the trained generator |
@@ -104,6 +106,10 @@ class Run:
             except json.JSONDecodeError:
                 continue
         return entries
+
+    def scores(self) -> list[float]:
+        """Validation PSNR in dB so far, the untrained generator's first."""
+        return [entry["val_psnr"] for entry in self.records() if "val_psnr" in entry]
 
     def forget_after(self, step: int) -> None:
         """Drops what was recorded after `step`, because it will be done again."""

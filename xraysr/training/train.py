@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from xraysr.data.index import FilmIndex, index_films
 from xraysr.data.pipeline import PairCache
@@ -16,15 +17,25 @@ from xraysr.errors import UserError
 from xraysr.files import write_json
 from xraysr.progress import status_bar, track
 from xraysr.training.config import TrainConfig
+from xraysr.training.devices import choose_strategy, is_chief, pipelines
+from xraysr.training.environment import environment
 from xraysr.training.run import Run
 from xraysr.training.trainer import Interrupted, Trainer
 
 __all__ = ["Interrupted", "train"]
 
 MAX_VALIDATION_FILMS = 64
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def train(config: TrainConfig, data: Path, out: Path, *, overwrite: bool = False) -> Run:
+def train(
+    config: TrainConfig,
+    data: Path,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    strategy: tf.distribute.Strategy | None = None,
+) -> Run:
     """Trains a generator on the films below `data` and leaves a `Run` in `out`.
 
     Args:
@@ -32,30 +43,55 @@ def train(config: TrainConfig, data: Path, out: Path, *, overwrite: bool = False
         data: Folder of films, any layout `index_films` reads.
         out: Folder of the run.
         overwrite: Replace an older run in `out`.
+        strategy: How several devices work together; by default what `choose_strategy` finds.
 
     Raises:
         UserError: for a mistake in the arguments or the data.
-        Interrupted: on Ctrl-C, after saving.
+        DivergedError: if the losses are no longer finite; the last good state is kept.
+        Interrupted: on Ctrl-C or SIGTERM, after saving.
     """
+    strategy = strategy or choose_strategy()
+    _check_strategy(config, strategy)
     index = _index(config, data)
-    return _train(Run.create(out, config, overwrite), index, resume=False)
+    run = Run.create(out, config, overwrite) if is_chief(strategy) else Run(Path(out), config)
+    return _train(run, index, strategy, resume=False)
 
 
-def resume_training(out: Path, data: Path | None = None) -> Run:
+def resume_training(
+    out: Path, data: Path | None = None, *, strategy: tf.distribute.Strategy | None = None
+) -> Run:
     """Goes on with the run in `out` from its last checkpoint, with the settings it began with.
 
     Args:
         out: Folder of the run.
         data: Where the films are now, if they were moved.
+        strategy: How several devices work together; by default what `choose_strategy` finds.
 
     Raises:
         UserError: if there is no run, it is finished, or its films changed.
-        Interrupted: on Ctrl-C, after saving.
+        DivergedError: if the losses are no longer finite; the last good state is kept.
+        Interrupted: on Ctrl-C or SIGTERM, after saving.
     """
+    strategy = strategy or choose_strategy()
     run = Run.open(out)
     if run.finished:
         raise UserError(f"The run in {out} is finished; there is nothing to resume.")
-    return _train(run, _index(run.config, data or run.data_root()), resume=True)
+    _check_strategy(run.config, strategy)
+    return _train(run, _index(run.config, data or run.data_root()), strategy, resume=True)
+
+
+def _check_strategy(config: TrainConfig, strategy: tf.distribute.Strategy) -> None:
+    replicas = strategy.num_replicas_in_sync
+    if config.batch % replicas:
+        raise UserError(
+            f"The batch must be a multiple of the number of devices, {replicas}. "
+            f"Received: batch={config.batch}"
+        )
+    if config.minutes is not None and pipelines(strategy)[1] > 1:
+        raise UserError(
+            "Several workers count in --steps; their clocks would part them. "
+            f"Received: minutes={config.minutes}"
+        )
 
 
 def _index(config: TrainConfig, data: Path) -> FilmIndex:
@@ -67,7 +103,7 @@ def _index(config: TrainConfig, data: Path) -> FilmIndex:
     return index
 
 
-def _train(run: Run, index: FilmIndex, resume: bool) -> Run:
+def _train(run: Run, index: FilmIndex, strategy: tf.distribute.Strategy, resume: bool) -> Run:
     config, validation = run.config, index.of("val")
     validation = validation[:: -(-len(validation) // MAX_VALIDATION_FILMS)]
     keras.utils.set_random_seed(config.seed)
@@ -75,11 +111,13 @@ def _train(run: Run, index: FilmIndex, resume: bool) -> Run:
     val_cache = _load(validation, config, "Reading val films")
     if resume:
         _require_same_films(run, index, train_cache)
-    _write_data(run, index, train_cache, val_cache)
-    trainer = Trainer(run, train_cache, val_cache)
-    if resume:
-        trainer.restore()
+    if is_chief(strategy):
+        _write_data(run, index, train_cache, val_cache)
+        write_json(run.path / "environment.json", environment(strategy, run.data()))
+    trainer = Trainer(run, train_cache, val_cache, strategy)
     with status_bar() as bar, _stop_request() as stop:
+        if resume:
+            trainer.restore(bar)
         trainer.train(bar, stop)
     return run
 
@@ -122,21 +160,22 @@ def _require_same_films(run: Run, index: FilmIndex, cache: PairCache) -> None:
 
 
 @contextmanager
-def _stop_request() -> Iterator[list[int]]:
-    """Yields a list that Ctrl-C fills, so that the loop can end between two steps."""
-    requests: list[int] = []
+def _stop_request() -> Iterator[list[str]]:
+    """Yields a list that Ctrl-C and SIGTERM fill, so that the loop can end between two steps."""
+    requests: list[str] = []
 
     def handler(number, frame):
         if requests:
             raise KeyboardInterrupt
-        requests.append(number)
+        requests.append(signal.Signals(number).name)
 
     try:
-        before = signal.signal(signal.SIGINT, handler)
+        before = {each: signal.signal(each, handler) for each in STOP_SIGNALS}
     except ValueError:  # not in the main thread: the caller keeps its own handling
         yield requests
         return
     try:
         yield requests
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, previous in before.items():
+            signal.signal(each, previous)
