@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -19,3 +21,38 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the real films at {SHARED}, which are not part of the project")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def save_model() -> Callable[..., Path]:
+    """Writes a small generator with seeded noise for weights, and its card, to a `.keras` file."""
+    from xraysr.models import Generator
+    from xraysr.models.storage import save_generator
+
+    def save(path: Path, scale: int = 4, seed: int = 0) -> Path:
+        generator = Generator(scale, depth=1, width=8)
+        generator.build((None, None, None, 1))
+        noise = np.random.default_rng(seed)
+        generator.set_weights(
+            [w + noise.normal(0, 0.05, w.shape).astype(np.float32) for w in generator.get_weights()]
+        )
+        save_generator(generator, path, {"pair": f"8:{8 * scale}", "seed": seed})
+        return path
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, save_model) -> dict[str, Path]:
+    """One x4 generator that is not plain Lanczos, as keras, saved_model and tflite. Read only."""
+    from xraysr.export import export_model
+
+    folder = tmp_path_factory.mktemp("trained")
+    paths = {
+        "keras": save_model(folder / "generator.keras"),
+        "saved_model": folder / "saved_model",
+        "tflite": folder / "edge" / "generator.tflite",
+    }
+    for format in ("saved_model", "tflite"):
+        export_model(paths["keras"], paths[format], format)
+    return paths

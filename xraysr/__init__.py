@@ -4,7 +4,8 @@ Names are imported when they are first used, so that `import xraysr` costs next 
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+
+from xraysr.version import __version__ as __version__
 
 _HOMES = {
     "Discriminator": "xraysr.models",
@@ -31,11 +32,6 @@ __all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str):
-    if name == "__version__":
-        try:
-            return version("xraysr")
-        except PackageNotFoundError:
-            return "0+unknown"
     if name not in _HOMES:
         raise AttributeError(f"module 'xraysr' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -45,7 +45,7 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"xraysr: {error}", file=sys.stderr)
+        print("xraysr:", " ".join(str(error).splitlines()), file=sys.stderr)
         sys.exit(1)
 
 
@@ -119,8 +119,8 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="Peak in the content phase.")] = 1e-3,
     adversarial_learning_rate: Annotated[
         float, typer.Option(help="Peak in the adversarial phase.")
-    ] = 1e-4,
-    adversarial_weight: Annotated[float, typer.Option(help="Of the adversarial loss.")] = 1e-3,
+    ] = 2e-4,
+    adversarial_weight: Annotated[float, typer.Option(help="Of the adversarial loss.")] = 5e-3,
     feature_weight: Annotated[float, typer.Option(help="Of the feature loss.")] = 0.0,
     vgg19: Annotated[str | None, typer.Option(help="Weights file for the feature loss.")] = None,
     validate_every: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 500,
@@ -139,7 +139,7 @@ def train(
         if name not in ("out", "data", "resume", "overwrite")
     }
     if resume:
-        _refuse_settings(context, given)
+        _refuse_settings(context, [*given, "overwrite"])
     elif steps is None and minutes is None:
         given["minutes"] = 10.0
     with _tensorflow():
@@ -152,16 +152,18 @@ def train(
         else:
             run = training.train(training.TrainConfig(**given), data, out, overwrite=overwrite)
     except KeyboardInterrupt as stop:
-        print(f"{stop} Go on with: xraysr train --resume --out {out}", file=sys.stderr)
+        begun = (out / "data.json").is_file()
+        how = f"Go on with: xraysr train --resume --out {out}" if begun else "Nothing was trained."
+        print(str(stop) or "Stopped.", how, file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
     print(f"The trained generator is in {run.generator}")
 
 
-def _refuse_settings(context: typer.Context, given: dict[str, object]) -> None:
+def _refuse_settings(context: typer.Context, names: list[str]) -> None:
     """A resumed run keeps its settings; saying others would have no effect."""
     said = [
         f"--{name.replace('_', '-')}"
-        for name in given
+        for name in names
         if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
     ]
     if said:
@@ -189,10 +191,13 @@ def evaluate(
 ) -> None:
     """Score models on films, beside bicubic and Lanczos interpolation."""
     from xraysr.data.index import index_films
+    from xraysr.data.patients import SPLITS
     from xraysr.files import refuse_existing
 
     json_file = json_file or Path(f"{model[0].stem}-{Path(data).name}-{split}.json")
     refuse_existing(json_file, overwrite)
+    if split not in (*SPLITS, "all"):
+        raise UserError(f"--split must be {', '.join(SPLITS)} or all. Received: {split}")
     index = index_films(data, resplit=resplit, allow_shared_patients=allow_shared_patients)
     films = index.films if split == "all" else index.require(split)
     with _tensorflow():
@@ -201,13 +206,13 @@ def evaluate(
 
         upscalers = {_row_name(path, model): load(path) for path in model}
     report = run(upscalers, films, pair, fit)
-    report.save(json_file)
     if markdown:
         print(report.markdown())
     else:
         report.show()
+    report.save(json_file)
     for skipped in report.skipped:
-        print(f"skipped: {skipped.reason}", file=sys.stderr)
+        print(f"skipped: {skipped}", file=sys.stderr)
     print(f"Film by film: {json_file}", file=sys.stderr)
 
 
@@ -240,16 +245,19 @@ def upscale(
 
 @app.command()
 def export(
-    model: ModelArgument,
+    model: Annotated[Path, typer.Argument(help="A .keras file or a run folder.")],
     out: Annotated[Path, typer.Argument(help="The folder or .tflite file to write.")],
     format: Annotated[str, typer.Option("--format", help="saved_model or tflite.")],
     overwrite: Overwrite = False,
 ) -> None:
     """Export a trained generator and check it against Keras."""
     with _tensorflow():
-        from xraysr.export import export_model
+        from xraysr.export import ParityError, export_model
 
-        difference = export_model(model, out, format, overwrite=overwrite)
+        try:
+            difference = export_model(model, out, format, overwrite=overwrite)
+        except ParityError as error:
+            raise UserError(str(error)) from error
     print(f"{out}: differs from Keras by {difference:.1e} at most")
 
 
@@ -259,11 +267,14 @@ def phantom(
     count: Annotated[int, typer.Option(help="Number of films.")] = 16,
     size: Annotated[int, typer.Option(help="Side in pixels.")] = 512,
     seed: Annotated[int, typer.Option(help="Seed of the first film.")] = 0,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write synthetic chest films, to try things without data. Their scores are not clinical."""
     from xraysr.data.phantom import write_phantoms
+    from xraysr.files import refuse_existing
 
-    write_phantoms(out, count, size, seed)
+    refuse_existing(out / "phantoms.json", overwrite)
+    write_phantoms(out, count, size, seed, workers=os.cpu_count() or 1)
     print(f"{count} phantoms in {out}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from xraysr import plots
@@ -16,12 +15,14 @@ from xraysr.evaluation.evaluate import enlarge, evaluate, to_float
 from xraysr.evaluation.metrics import psnr
 from xraysr.evaluation.report import Report
 from xraysr.export import export_model
-from xraysr.files import make_folder
+from xraysr.files import write_json
 from xraysr.pair import Pair
 from xraysr.training import TrainConfig, train
 from xraysr.upscale import Upscaler, load
 
 PHANTOMS = {"train": 96, "val": 8, "test": 16}
+# What a demo writes; the first one is written first, and says that the others are a demo's.
+MARK, *RESULTS = ("demo.json", "phantoms", "run", "export", "scores.json", "comparison.png")
 
 
 def demo(
@@ -34,29 +35,40 @@ def demo(
         data: Folder of films; None makes phantoms.
         pair: LR and HR size.
         minutes: Training time.
-        overwrite: Replace an earlier demo in `out`.
+        overwrite: Replace an earlier demo in `out`; other files there stay.
+
+    Raises:
+        UserError: for a mistake in the arguments or the films, before anything is removed.
     """
     out, sizes = Path(out), Pair.parse(pair)
-    _clear(out, overwrite)
-    if data is None:
-        data = _phantoms(out / "phantoms")
     config = TrainConfig(sizes, minutes=minutes, crop=min(24, *sizes.lr), validate_every=250)
-    run = train(config, data, out / "run")
-    models = {"content": load(run.content_generator), "GAN": load(run.generator)}
+    if data is not None:
+        _check_data(Path(data), out)
+    _clear(out, overwrite)
+    write_json(
+        out / MARK, {"pair": str(sizes), "minutes": minutes, "data": str(data or "phantoms")}
+    )
+    data = _phantoms(out / "phantoms") if data is None else Path(data)
     films = index_films(data).require("test")
+    run = train(config, data, out / "run")
+    models = {"GAN": load(run.generator)}
+    if run.content_generator.is_file():  # a run of seconds may end before its second phase
+        models = {"content": load(run.content_generator), **models}
     report = evaluate(models, films, sizes)
     report.show()
+    for skipped in report.skipped:
+        print(f"skipped: {skipped}")
     report.save(out / "scores.json")
     for format, name in (("saved_model", "saved_model"), ("tflite", "generator.tflite")):
         difference = export_model(run.path, out / "export" / name, format)
         print(f"{out / 'export' / name}: differs from Keras by {difference:.1e} at most")
-    draw_comparison(out / "comparison.png", models, films[:1], sizes, report.degradation)
+    draw_comparison(out / "comparison.png", models, films, sizes, report.degradation)
     print(f"The picture: {out / 'comparison.png'}")
     return report
 
 
 def draw_comparison(path, models: dict[str, Upscaler], films, pair: Pair, degradation: str) -> None:
-    """Draws the first of `films`: LR, interpolation, the models, HR, with zoom and error."""
+    """Draws the first usable film: LR, interpolation, the models, HR, with zoom and error."""
     stored = next(iter(film_pairs(films, pair, "crop", [])))
     lr, hr = to_float(stored)
     images = {"LR": lr.repeat(pair.scale, axis=0).repeat(pair.scale, axis=1)}
@@ -68,25 +80,31 @@ def draw_comparison(path, models: dict[str, Upscaler], films, pair: Pair, degrad
     plots.comparison(path, [*panels, plots.Panel("HR", hr)], hr, title)
 
 
+def _check_data(data: Path, out: Path) -> None:
+    """Refuses films that cannot be tested on, or that the demo would remove or add to."""
+    index_films(data).require("test")
+    if data.resolve().is_relative_to(out.resolve()) or out.resolve().is_relative_to(data.resolve()):
+        raise UserError(
+            f"The films and the demo must lie in different folders. Received: --data {data} "
+            f"--out {out}"
+        )
+
+
 def _clear(out: Path, overwrite: bool) -> None:
     """Removes what an earlier demo left in `out`, and nothing else."""
-    ours = [out / name for name in ("phantoms", "run", "export", "scores.json", "comparison.png")]
-    left = [path for path in ours if path.exists()]
+    left = [out / name for name in RESULTS if (out / name).exists()]
+    if left and not (out / MARK).is_file():
+        raise UserError(f"{left[0]} is not from a demo, and would be replaced. Name another --out.")
     if left and not overwrite:
         raise UserError(f"{out} holds an earlier demo. Pass --overwrite to replace it.")
     for path in left:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    make_folder(out)
 
 
 def _phantoms(folder: Path) -> Path:
     """Phantoms in train, val and test folders, made on all cores."""
-    print(f"Making {sum(PHANTOMS.values())} phantoms")
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        first, jobs = 0, []
-        for split, count in PHANTOMS.items():
-            jobs.append(pool.submit(write_phantoms, folder / split, count, 512, first))
-            first += count
-        for job in jobs:
-            job.result()
+    first = 0
+    for split, count in PHANTOMS.items():
+        write_phantoms(folder / split, count, seed=first, workers=os.cpu_count() or 1)
+        first += count
     return folder

@@ -39,9 +39,10 @@ class Pair:
 
     def __post_init__(self) -> None:
         for name, size in (("lr", self.lr), ("hr", self.hr)):
-            if len(size) != 2 or any(not isinstance(n, int) or n < 1 for n in size):
+            whole = isinstance(size, tuple) and all(type(n) is int for n in size)
+            if not whole or len(size) != 2 or min(size) < 1:
                 raise UserError(
-                    f"Pair {name} must be (height, width) in whole pixels. Received: {size}"
+                    f"Pair {name} must be a tuple (height, width) in whole pixels. Received: {size}"
                 )
         if any(h % low for low, h in zip(self.lr, self.hr, strict=True)):
             raise UserError(

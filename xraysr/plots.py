@@ -95,7 +95,7 @@ def _frame(left: int, top: int, side: int):
 
 def richest_window(image: np.ndarray, share: float = 0.25) -> tuple[int, int, int]:
     """(top, left, side) of the square with the most gradient, away from the borders."""
-    side = max(8, int(min(image.shape) * share))
+    side = min(max(8, int(min(image.shape) * share)), *image.shape)
     energy = np.hypot(*np.gradient(image.astype(np.float64)))
     total = np.pad(energy.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side]

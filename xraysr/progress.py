@@ -37,7 +37,7 @@ def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
     console = Console(file=sys.stderr)
     if console.is_terminal:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             Rate(),
@@ -78,7 +78,7 @@ class StatusBar:
     def line(self, text: str) -> None:
         """Prints a line that stays, above the bar."""
         if self._bar is not None:
-            self._bar.console.print(text, highlight=False)
+            self._bar.console.print(text, highlight=False, markup=False)
         else:
             print(text, file=sys.stderr, flush=True)
 
@@ -91,7 +91,7 @@ def status_bar() -> Iterator[StatusBar]:
         yield StatusBar(None)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TaskProgressColumn(),
         TimeRemainingColumn(),

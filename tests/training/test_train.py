@@ -8,9 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from xraysr.data.index import index_films
+from xraysr.data.pipeline import PairCache
 from xraysr.errors import UserError
 from xraysr.models.storage import load_generator
+from xraysr.progress import StatusBar
 from xraysr.spec import ModelSpec
 from xraysr.training import Interrupted, Run, resume_training, train
 from xraysr.training.trainer import Trainer
@@ -128,6 +132,30 @@ def test_a_run_stopped_at_any_step_and_resumed_equals_the_uninterrupted_one(
     assert losses(run) == losses(finished)
 
 
+def test_a_checkpoint_brings_back_every_variable(film_folder, tiny, tmp_path):
+    config = replace(tiny, batch_norm=True, steps=4, adversarial_share=0.5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "train", lambda *_: None)
+        run = train(config, film_folder, tmp_path / "run")
+        index = index_films(film_folder)
+        films = [PairCache.load(index.of(split), config.pair) for split in ("train", "val")]
+    before = Trainer(run, *films, tf.distribute.get_strategy())
+    before.srgan.phase = "adversarial"
+    before.srgan.train_step(next(iter(films[0].frames(4))))
+    before.step.assign(7)
+    before.checkpoints.save(7)
+    after = Trainer(run, *films, tf.distribute.get_strategy())
+    after.restore(StatusBar(None))
+    assert int(after.step) == 7
+    for part in ("generator", "averaged", "discriminator", "optimizer", "discriminator_optimizer"):
+        for old, new in zip(
+            getattr(before.srgan, part).variables,
+            getattr(after.srgan, part).variables,
+            strict=True,
+        ):
+            np.testing.assert_array_equal(old.numpy(), new.numpy(), err_msg=old.path)
+
+
 def test_ctrl_c_ends_between_two_steps_with_everything_saved(
     finished, film_folder, tmp_path, monkeypatch
 ):
@@ -173,6 +201,19 @@ def test_an_existing_folder_is_never_lost(finished, film_folder, tiny, tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "precious"
 
 
+def test_films_that_do_not_fit_leave_an_older_run_as_it_was(finished, film_folder, tmp_path):
+    path = shutil.copytree(finished.path, tmp_path / "run")
+    before = sorted(path.rglob("*"))
+    with pytest.raises(UserError, match="None of 8 films"):
+        train(replace(finished.config, pair="32:128"), film_folder, path, overwrite=True)
+    assert sorted(path.rglob("*")) == before
+
+
+def test_a_run_inside_the_data_folder_is_refused(film_folder, tiny):
+    with pytest.raises(UserError, match="must not lie in the data folder"):
+        train(tiny, film_folder, film_folder / "run")
+
+
 def test_overwrite_replaces_an_older_run(film_folder, tiny, tmp_path):
     short = replace(tiny, steps=2)
     train(short, film_folder, tmp_path / "run")
@@ -208,7 +249,6 @@ def test_a_bad_film_is_skipped_and_named(film_folder, tiny, tmp_path):
 
 @pytest.mark.slow
 def test_a_minute_of_training_beats_lanczos_on_phantoms(tmp_path):
-    from xraysr.data.index import index_films
     from xraysr.data.phantom import write_phantoms
     from xraysr.evaluation.evaluate import evaluate
     from xraysr.training import TrainConfig

@@ -73,8 +73,7 @@ def phantom(seed: int, size: int = 512) -> Phantom:
     Raises:
         UserError: if ``seed`` is negative or ``size`` is below 64.
     """
-    _require(seed >= 0, "seed", "an integer >= 0", seed)
-    _require(size >= 64, "size", "an integer >= 64", size)
+    _check(seed, size)
     streams = np.random.SeedSequence(seed).spawn(3)
     person, grain, beam = (np.random.default_rng(stream) for stream in streams)
     patient = Anatomy.sample(person)
@@ -216,6 +215,7 @@ def write_phantoms(
             cannot be written.
     """
     _require(count >= 1, "count", "an integer >= 1", count)
+    _check(seed, size)
     folder = make_folder(Path(folder))
     jobs = [(folder, number, size) for number in range(seed, seed + count)]
     records = dict(track(run_all(_write, jobs, workers), "Making phantoms", count))
@@ -232,6 +232,11 @@ def _write(job: tuple[Path, int, int]) -> tuple[str, dict[str, Any]]:
     write(folder / name, Radiograph(pixels, film.bits), overwrite=True)
     nodules = [asdict(nodule) for nodule in film.nodules]
     return name, {"seed": seed, "spacing": film.spacing, "nodules": nodules}
+
+
+def _check(seed: int, size: int) -> None:
+    _require(seed >= 0, "seed", "an integer >= 0", seed)
+    _require(size >= 64, "size", "an integer >= 64", size)
 
 
 def _require(holds: bool, argument: str, expected: str, received) -> None:

@@ -62,7 +62,7 @@ def film_pairs(
             hr, bits = load_hr(film.path, pair.hr, fit)
             lr = _prepared_lr(film.lr_path, pair, bits) if film.lr_path else np.zeros(pair.lr)
         except UserError as error:
-            skipped.append(Skipped(film.path, str(error)))
+            skipped.append(Skipped.because(film.path, error))
             return np.zeros(pair.lr, np.uint16), np.zeros(pair.hr, np.uint16), np.int32(0)
         return lr.astype(np.uint16), hr.astype(np.uint16), np.int32(bits)
 
@@ -136,7 +136,7 @@ class PairCache:
         stream = film_pairs(films, pair, fit, skipped)
         pairs = list(track(stream))
         if not pairs:
-            reasons = "; ".join(str(entry.reason) for entry in skipped[:3])
+            reasons = "; ".join(map(str, skipped[:3]))
             raise UserError(f"None of {len(films)} films can be used for {pair}: {reasons}")
         bits = np.array([each.bits for each in pairs], np.int32)
         dtype = np.uint8 if bits.max() <= 8 else np.uint16

@@ -30,6 +30,7 @@ from xraysr.data.manifest import (
     write_manifest,
 )
 from xraysr.data.pool import run_all
+from xraysr.data.scan import Skipped
 from xraysr.errors import BadImageError, UserError
 from xraysr.files import make_folder, refuse_existing
 from xraysr.io import Radiograph, read, write
@@ -241,7 +242,7 @@ def prepare_film(job: _Job) -> PreparedFilm:
         film = read(job.path)
     except BadImageError as error:
         # The reason without the path, which differs from machine to machine.
-        return _left_out(job, sha256, str(error).removeprefix(str(job.path)).lstrip(": "))
+        return _left_out(job, sha256, Skipped.because(job.path, error).reason)
     written, left_out = [], {}
     for pair in job.pairs:
         outputs = _outputs(job.dst, pair.folder, job.film)

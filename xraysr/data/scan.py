@@ -47,10 +47,18 @@ class Film:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that is no film of the index, and why."""
+    """A file that could not be used, and why; the reason does not repeat the path."""
 
     path: Path
     reason: str
+
+    @classmethod
+    def because(cls, path: Path, error: Exception) -> Skipped:
+        """The file at `path`, left out because of `error`."""
+        return cls(path, str(error).removeprefix(str(path)).lstrip(": "))
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
 
 
 def find_films(root: Path) -> tuple[list[Film], list[Skipped]]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from xraysr.data.index import Film, Skipped
 from xraysr.data.pipeline import StoredPair, film_pairs
+from xraysr.data.scan import Film, Skipped
 from xraysr.errors import UserError
 from xraysr.evaluation.interpolation import bicubic, lanczos
-from xraysr.evaluation.metrics import lr_consistency, psnr, ssim
+from xraysr.evaluation.metrics import crop_border, lr_consistency, psnr, ssim
 from xraysr.evaluation.report import REFERENCE, FilmScores, Report
 from xraysr.pair import Pair
 from xraysr.progress import track
@@ -45,9 +44,12 @@ def evaluate(
     scored = []
     for stored in track(film_pairs(films, pair, fit, skipped), "Evaluating", len(films)):
         lr, hr = to_float(stored)
-        scored.append(_score(stored.film, lr, hr, enlarge(upscalers, lr, pair)))
+        if np.ptp(crop_border(hr, pair.scale)) == 0:
+            skipped.append(Skipped(stored.film.path, "blank: every pixel has the same value"))
+            continue
+        scored.append(_score(stored.film, lr, hr, enlarge(upscalers, lr, pair), pair.scale))
     if not scored:
-        reasons = "; ".join(str(each.reason) for each in skipped[:3])
+        reasons = "; ".join(map(str, skipped[:3]))
         raise UserError(f"None of {len(films)} films can be used for {pair}: {reasons}")
     return Report(pair, DEGRADATION, tuple(scored), tuple(skipped))
 
@@ -67,8 +69,9 @@ def enlarge(upscalers: Mapping[str, Upscaler], lr: np.ndarray, pair: Pair) -> di
     }
 
 
-def _score(film: Film, lr: np.ndarray, hr: np.ndarray, images: dict[str, Any]) -> FilmScores:
-    border = round(hr.shape[0] / lr.shape[0])
+def _score(
+    film: Film, lr: np.ndarray, hr: np.ndarray, images: dict[str, np.ndarray], border: int
+) -> FilmScores:
     return FilmScores(
         film.name,
         film.patient,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from xraysr.errors import UserError
 from xraysr.lanczos import resize
 
 SSIM_SIGMA = 1.5
@@ -42,13 +43,19 @@ def ssim(image: np.ndarray, reference: np.ndarray, border: int = 0) -> float:
         reference: The same shape and range.
         border: Pixels left out on each side; the scale, by convention.
 
+    Raises:
+        UserError: if the images are smaller than the window.
+
     Reference:
         Wang et al., IEEE Trans. Image Process. 13 (2004) 600-612
     """
     x = crop_border(image, border).astype(np.float64)
     y = crop_border(reference, border).astype(np.float64)
     if min(x.shape) <= 2 * SSIM_RADIUS:
-        raise ValueError(f"SSIM needs 11 pixels a side inside the border. Received: {x.shape}")
+        raise UserError(
+            "SSIM needs images of 11 pixels a side without the border. "
+            f"Received: {x.shape[0]}x{x.shape[1]}"
+        )
     mean_x, mean_y = _window_mean(x), _window_mean(y)
     variance_x = _window_mean(x * x) - mean_x**2
     variance_y = _window_mean(y * y) - mean_y**2
@@ -79,4 +86,4 @@ def lr_consistency(sr: np.ndarray, lr: np.ndarray) -> float:
         sr: Shape (scale height, scale width), range [0, 1].
         lr: Shape (height, width), range [0, 1].
     """
-    return psnr(resize(sr, lr.shape), lr)
+    return psnr(np.clip(resize(sr, lr.shape), 0, 1), lr)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from xraysr.data.index import Skipped
+from xraysr.data.scan import Skipped
 from xraysr.files import write_json
 from xraysr.pair import Pair
 
@@ -104,12 +105,12 @@ class Report:
 
     def table(self) -> Table:
         """The comparison as a table for a terminal: means with 95 % intervals."""
-        table = Table(title=self.title, title_justify="left")
+        table = Table(title=Text(self.title), title_justify="left")
         table.add_column("method")
         for name in ("PSNR dB", "over Lanczos dB", "SSIM", "LR-consistency dB"):
             table.add_column(name, justify="right")
         for row in self._rows():
-            table.add_row(*row)
+            table.add_row(*map(Text, row))
         return table
 
     def show(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -14,9 +13,9 @@ from xraysr.export.saved_model import write_saved_model
 from xraysr.export.tflite import write_tflite
 from xraysr.files import make_folder, refuse_existing
 from xraysr.models import Generator
-from xraysr.models.storage import load_generator
 from xraysr.spec import ModelSpec
 from xraysr.upscale import load
+from xraysr.upscale.keras_model import load_with_card
 
 WRITERS = {"saved_model": write_saved_model, "tflite": write_tflite}
 FORMATS = tuple(WRITERS)
@@ -36,7 +35,7 @@ def export_model(model: Path, out: Path, format: str, *, overwrite: bool = False
         out: The folder (`saved_model`) or file ending in .tflite (`tflite`) to write, with the
             model's card in or beside it.
         format: `saved_model` or `tflite`.
-        overwrite: Replace what is at `out`.
+        overwrite: Replace an earlier export at `out`, or another model's card beside it.
 
     Returns:
         The largest absolute difference to Keras, in units of the range [0, 1].
@@ -55,8 +54,8 @@ def export_model(model: Path, out: Path, format: str, *, overwrite: bool = False
         )
     if model.is_dir():
         model = model / "generator.keras"
-    generator, spec = load_generator(model), ModelSpec.load(model)
-    refuse_existing(out, overwrite)
+    generator, spec = load_with_card(model)
+    _check_output(out, spec, format, overwrite)
     make_folder(out.parent)
     try:
         workshop = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-")
@@ -76,6 +75,20 @@ def export_model(model: Path, out: Path, format: str, *, overwrite: bool = False
     return difference
 
 
+def _check_output(out: Path, spec: ModelSpec, format: str, overwrite: bool) -> None:
+    """Refuses to replace what is no earlier export, and unasked whatever exists."""
+    refuse_existing(out, overwrite)
+    replaceable = out.is_file() if format == "tflite" else (out / "saved_model.pb").is_file()
+    if out.exists() and not replaceable:
+        raise UserError(f"{out} is not a {format} export; it is not overwritten.")
+    card = ModelSpec.path_for(out)
+    if format == "tflite" and card.exists() and not overwrite and ModelSpec.load(out) != spec:
+        raise UserError(
+            f"{card} is the card of another model, and that of {out} would replace it. "
+            "Pass --overwrite to do so, or name another output."
+        )
+
+
 def parity(generator: Generator, artefact: Path) -> float:
     """Largest absolute difference between an artefact and Keras on seeded random images."""
     upscaler = load(artefact)
@@ -90,9 +103,8 @@ def parity(generator: Generator, artefact: Path) -> float:
 
 def _put(artefact: Path, out: Path) -> None:
     """Moves an artefact, and the card beside it, to where they were asked for."""
-    if out.is_dir():
-        shutil.rmtree(out)
-    card = ModelSpec.path_for(artefact)
     if not artefact.is_dir():
-        os.replace(card, ModelSpec.path_for(out))
+        os.replace(ModelSpec.path_for(artefact), ModelSpec.path_for(out))
+    elif out.exists():
+        os.replace(out, artefact.with_name(f"{out.name}.before"))  # goes with the workshop
     os.replace(artefact, out)

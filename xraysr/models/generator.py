@@ -10,7 +10,7 @@ from keras import ops
 
 from xraysr.lanczos import RADIUS
 from xraysr.models.layers import LanczosUpsample, ResidualBlock, SubpixelUpsample
-from xraysr.pair import Pair, prime_factors
+from xraysr.pair import MAX_SCALE, MIN_SCALE, Pair, prime_factors
 
 
 @keras.saving.register_keras_serializable("xraysr")
@@ -24,7 +24,7 @@ class Generator(keras.Model):
     Args:
         scale: HR pixels per LR pixel, 2 to 8.
         depth: Number of residual blocks.
-        width: Feature channels of the blocks; each upsampling stage halves them.
+        width: Feature channels of the blocks; each upsampling stage halves them, down to 8.
         batch_norm: Batch normalisation in the blocks. It helps neither fidelity nor export and
             is off unless asked for.
 
@@ -44,7 +44,13 @@ class Generator(keras.Model):
     def __init__(
         self, scale: int, depth: int = 8, width: int = 32, batch_norm: bool = False, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        # Each layer casts for itself: under mixed precision the skip stays float32.
+        super().__init__(autocast=False, **kwargs)
+        if not isinstance(scale, int) or not MIN_SCALE <= scale <= MAX_SCALE:
+            raise ValueError(
+                f"Generator needs an integer scale from {MIN_SCALE} to {MAX_SCALE}. "
+                f"Received: scale={scale}"
+            )
         if depth < 1 or width < 8:
             raise ValueError(
                 f"Generator needs depth >= 1 and width >= 8. Received: depth={depth}, width={width}"

@@ -29,6 +29,8 @@ def save_generator(
     path = Path(path)
     if path.suffix != ".keras":
         raise UserError(f"A Keras model file ends in .keras. Received: {path}")
+    if not generator.built:  # else the file would hold no weights
+        generator.build((None, None, None, 1))
     with whole_file(path) as temporary:
         generator.save(temporary)
     spec = ModelSpec(

@@ -37,18 +37,24 @@ class Run:
         self.path = path
         self.config = config
 
+    @staticmethod
+    def refuse_existing(path: Path, overwrite: bool) -> None:
+        """Raises `UserError` when `path` holds something that a new run may not replace."""
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            return
+        if not overwrite:
+            raise UserError(
+                f"{path} exists. Pass --resume to go on with the run in it, --overwrite to "
+                "replace it, or name another folder."
+            )
+        if not (path / "config.json").is_file():
+            raise UserError(f"{path} is not a run of xraysr; it is not overwritten.")
+
     @classmethod
     def create(cls, path: Path, config: TrainConfig, overwrite: bool = False) -> Run:
-        """Starts a new run folder; an older run there is replaced only with `overwrite`."""
-        path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            if not overwrite:
-                raise UserError(
-                    f"{path} exists. Pass --resume to go on with the run in it, --overwrite to "
-                    "replace it, or name another folder."
-                )
-            if not (path / "config.json").is_file():
-                raise UserError(f"{path} is not a run of xraysr; it is not overwritten.")
+        """Starts a new run in `path`; an older run there is replaced only with `overwrite`."""
+        cls.refuse_existing(path, overwrite)
+        if path.exists():
             shutil.rmtree(path)
         make_folder(path)
         write_json(path / "config.json", config.to_json())

@@ -50,11 +50,20 @@ def train(
         DivergedError: if the losses are no longer finite; the last good state is kept.
         Interrupted: on Ctrl-C or SIGTERM, after saving.
     """
+    data, out = Path(data), Path(out)
+    if out.resolve().is_relative_to(data.resolve()):
+        raise UserError(
+            "The run must not lie in the data folder, where its samples would be read as films. "
+            f"Received: {out} in {data}"
+        )
     strategy = strategy or choose_strategy()
     _check_strategy(config, strategy)
+    if is_chief(strategy):
+        Run.refuse_existing(out, overwrite)
     index = _index(config, data)
-    run = Run.create(out, config, overwrite) if is_chief(strategy) else Run(Path(out), config)
-    return _train(run, index, strategy, resume=False)
+    caches = _caches(config, index)
+    run = Run.create(out, config, overwrite) if is_chief(strategy) else Run(out, config)
+    return _train(run, index, *caches, strategy, resume=False)
 
 
 def resume_training(
@@ -76,8 +85,11 @@ def resume_training(
     run = Run.open(out)
     if run.finished:
         raise UserError(f"The run in {out} is finished; there is nothing to resume.")
+    index = _index(run.config, Path(data or run.data_root()))
+    films, validation = _caches(run.config, index)
+    _require_same_films(run, index, films)
     _check_strategy(run.config, strategy)
-    return _train(run, _index(run.config, data or run.data_root()), strategy, resume=True)
+    return _train(run, index, films, validation, strategy, resume=True)
 
 
 def _check_strategy(config: TrainConfig, strategy: tf.distribute.Strategy) -> None:
@@ -103,18 +115,29 @@ def _index(config: TrainConfig, data: Path) -> FilmIndex:
     return index
 
 
-def _train(run: Run, index: FilmIndex, strategy: tf.distribute.Strategy, resume: bool) -> Run:
-    config, validation = run.config, index.of("val")
+def _caches(config: TrainConfig, index: FilmIndex) -> tuple[PairCache, PairCache]:
+    """The films to train on, and those to validate on, in memory."""
+    validation = index.of("val")
     validation = validation[:: -(-len(validation) // MAX_VALIDATION_FILMS)]
-    keras.utils.set_random_seed(config.seed)
-    train_cache = _load(index.of("train"), config, "Reading train films")
-    val_cache = _load(validation, config, "Reading val films")
-    if resume:
-        _require_same_films(run, index, train_cache)
+    return (
+        _load(index.of("train"), config, "Reading train films"),
+        _load(validation, config, "Reading val films"),
+    )
+
+
+def _train(
+    run: Run,
+    index: FilmIndex,
+    films: PairCache,
+    validation: PairCache,
+    strategy: tf.distribute.Strategy,
+    resume: bool,
+) -> Run:
+    keras.utils.set_random_seed(run.config.seed)
     if is_chief(strategy):
-        _write_data(run, index, train_cache, val_cache)
+        _write_data(run, index, films, validation)
         write_json(run.path / "environment.json", environment(strategy, run.data()))
-    trainer = Trainer(run, train_cache, val_cache, strategy)
+    trainer = Trainer(run, films, validation, strategy)
     with status_bar() as bar, _stop_request() as stop:
         if resume:
             trainer.restore(bar)
@@ -128,15 +151,14 @@ def _load(films: Sequence[Film], config: TrainConfig, description: str) -> PairC
     )
 
 
-def _write_data(run: Run, index: FilmIndex, train_cache: PairCache, val: PairCache) -> None:
+def _write_data(run: Run, index: FilmIndex, films: PairCache, val: PairCache) -> None:
     """data.json: the films by split, and every file that was skipped, with the reason."""
-
-    skipped = (*index.skipped, *train_cache.skipped, *val.skipped)
+    skipped = (*index.skipped, *films.skipped, *val.skipped)
     write_json(
         run.path / "data.json",
         {
             "root": str(index.root),
-            "train": _names(index, train_cache.films),
+            "train": _names(index, films.films),
             "val": _names(index, val.films),
             "test": _names(index, index.of("test")),
             "skipped": [{"path": str(each.path), "reason": each.reason} for each in skipped],

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.data import get_testdata_file
+
+from xraysr.errors import UserError
+from xraysr.io import Radiograph, read, write
+from xraysr.io.voi import display
+from xraysr.upscale import Upscaler
+from xraysr.upscale.batch import upscale_files
+
+
+@pytest.fixture
+def upscaler(repeat) -> Upscaler:
+    return Upscaler(repeat(2))
+
+
+def save(path: Path, seed: int = 0, bits: int = 8, size: tuple[int, int] = (5, 7)) -> Path:
+    """A film of noise; returns its path."""
+    pixels = np.random.default_rng(seed).random(size, dtype=np.float32)
+    write(path, Radiograph(pixels, bits))
+    return path
+
+
+def spoil(folder: Path) -> list[Path]:
+    """A zero-byte file, text and half a JPEG, all named as images."""
+    names = ("empty.png", "text.png", "half.jpg")
+    empty, text, half = (folder / name for name in names)
+    empty.touch()
+    text.write_text("not an image")
+    save(half, size=(64, 64))
+    half.write_bytes(half.read_bytes()[:600])
+    return [empty, text, half]
+
+
+def written(folder: Path) -> list[str]:
+    """Every file below `folder`, hidden ones included."""
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def is_twice(target: Path, source: Path) -> bool:
+    return np.array_equal(read(target).stored()[::2, 1::2], read(source).stored())
+
+
+@pytest.mark.parametrize("name", ["sr.png", "sr.tif", "sr.TIFF", "new/folder/sr.png"])
+def test_one_file_to_one_file(upscaler, tmp_path, name):
+    source = save(tmp_path / "film.png")
+    assert upscale_files(upscaler, [source], tmp_path / name) == []
+    assert is_twice(tmp_path / name, source)
+    assert written(tmp_path) == sorted(["film.png", name])
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_one_file_to_a_folder(upscaler, tmp_path, exists):
+    source, out = save(tmp_path / "film.tif"), tmp_path / "out"
+    if exists:
+        out.mkdir()
+    upscale_files(upscaler, [source], out)
+    assert is_twice(out / "film.png", source)
+
+
+def test_several_files_to_a_folder(upscaler, tmp_path):
+    sources = [save(tmp_path / name, seed) for seed, name in enumerate(("a.png", "b.tif"))]
+    upscale_files(upscaler, sources, tmp_path / "out")
+    assert is_twice(tmp_path / "out" / "a.png", sources[0])
+    assert is_twice(tmp_path / "out" / "b.png", sources[1])
+
+
+def test_a_folder_keeps_its_structure(upscaler, tmp_path):
+    films, out = tmp_path / "films", tmp_path / "out"
+    names = ["top.png", "train/NORMAL/one.png", "train/PNEUMONIA/one.png"]
+    for seed, name in enumerate(names):
+        save(films / name, seed)
+    upscale_files(upscaler, [films], out)
+    assert written(out) == names
+    assert all(is_twice(out / name, films / name) for name in names)
+
+
+def test_what_is_no_film_of_a_folder_is_left_alone(upscaler, tmp_path):
+    films, out = tmp_path / "films", tmp_path / "out"
+    save(films / "film.png")
+    save(films / ".cache" / "film.png")
+    save(films / ".film.png")
+    (films / "folder.png").mkdir()
+    (films / "notes.txt").write_text("notes")
+    assert upscale_files(upscaler, [films], out) == []
+    assert written(out) == ["film.png"]
+
+
+def test_films_of_one_name_do_not_replace_each_other(upscaler, tmp_path):
+    sources = [
+        save(tmp_path / "films" / name, seed) for seed, name in enumerate(["a.png", "a.tif"])
+    ]
+    sources.append(save(tmp_path / "more" / "b.png", 2))
+    sources.append(save(tmp_path / "other" / "b.png", 3))
+    out = tmp_path / "out"
+    upscale_files(upscaler, [tmp_path / "films", *sources[2:]], out)
+    assert written(out) == ["a.png", "a.tif.png", "b.png", "b.png.png"]
+    for name, source in zip(written(out), sources, strict=True):
+        assert is_twice(out / name, source)
+
+
+def test_a_third_film_of_one_name_is_refused(upscaler, tmp_path):
+    sources = [save(tmp_path / folder / "a.png") for folder in ("one", "two", "three")]
+    with pytest.raises(UserError, match=r"three/a.png and .*two/a.png would both be written"):
+        upscale_files(upscaler, sources, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_films_are_named_and_the_others_written(upscaler, tmp_path):
+    films, out = tmp_path / "films", tmp_path / "out"
+    for name in ("a.png", "z.png"):
+        save(films / name)
+    bad = spoil(films)
+    skipped = upscale_files(upscaler, [films], out)
+    assert written(out) == ["a.png", "z.png"]
+    assert len(skipped) == 3
+    for path, reason in zip(bad, ("empty", "text", "truncated"), strict=True):
+        assert any(str(path) in line and reason in line for line in skipped)
+
+
+def test_nothing_but_bad_films_is_an_error(upscaler, tmp_path):
+    bad = spoil(tmp_path)
+    with pytest.raises(UserError, match=r"Nothing was enlarged: .*empty.png.*text.png.*half.jpg"):
+        upscale_files(upscaler, bad, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_existing_output_is_refused_before_any_is_written(upscaler, tmp_path):
+    films, out = tmp_path / "films", tmp_path / "out"
+    for name in ("a.png", "b.png"):
+        save(films / name)
+    before = save(out / "b.png", seed=9).read_bytes()
+    with pytest.raises(UserError, match=r"out/b.png exists. Pass --overwrite"):
+        upscale_files(upscaler, [films], out)
+    assert written(out) == ["b.png"]
+    assert (out / "b.png").read_bytes() == before
+    upscale_files(upscaler, [films], out, overwrite=True)
+    assert is_twice(out / "b.png", films / "b.png")
+
+
+def test_an_original_is_never_replaced(upscaler, tmp_path):
+    source = save(tmp_path / "films" / "a.png")
+    before = source.read_bytes()
+    for out in (source, source.parent):
+        with pytest.raises(UserError, match="would replace an original film"):
+            upscale_files(upscaler, [source], out, overwrite=True)
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("out", [".", "sr"])
+def test_the_output_must_not_lie_among_the_films(upscaler, tmp_path, out):
+    save(tmp_path / "a.png")
+    with pytest.raises(UserError, match="must not lie in the folder of films"):
+        upscale_files(upscaler, [tmp_path], tmp_path / out, overwrite=True)
+    assert written(tmp_path) == ["a.png"]
+
+
+@pytest.mark.parametrize("name", ["sr.bmp", "sr.dcm"])
+def test_a_format_that_cannot_be_written_is_refused(upscaler, tmp_path, name):
+    with pytest.raises(UserError, match=r"\.tif"):
+        upscale_files(upscaler, [save(tmp_path / "a.png")], tmp_path / name)
+    assert written(tmp_path) == ["a.png"]
+
+
+def test_several_films_do_not_fit_into_a_file(upscaler, tmp_path):
+    sources = [save(tmp_path / "a.png"), save(tmp_path / "b.png")]
+    file = tmp_path / "file"
+    file.write_text("kept")
+    for out in (tmp_path / "sr.png", file):
+        with pytest.raises(UserError, match="Several films need a folder"):
+            upscale_files(upscaler, sources, out)
+    assert file.read_text() == "kept"
+
+
+def test_a_missing_source_is_named(upscaler, tmp_path):
+    sources = [save(tmp_path / "a.png"), tmp_path / "b.png"]
+    with pytest.raises(UserError, match="No such file or folder: .*b.png"):
+        upscale_files(upscaler, sources, tmp_path / "out")
+    assert written(tmp_path) == ["a.png"]
+
+
+@pytest.mark.parametrize("name", [None, "notes.txt"])
+def test_a_folder_without_films(upscaler, tmp_path, name):
+    films = tmp_path / "films"
+    films.mkdir()
+    if name:
+        (films / name).write_text("notes")
+    with pytest.raises(UserError, match=r"No films in .*films. Films are named \*\.png"):
+        upscale_files(upscaler, [films], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("out", ["file/sr.png", "file/below"])
+def test_an_output_below_a_file_cannot_be_written(upscaler, tmp_path, out):
+    source = save(tmp_path / "a.png")
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(UserError, match="Cannot create the folder .*file"):
+        upscale_files(upscaler, [source], tmp_path / out)
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize(("bits", "dtype"), [(8, np.uint8), (16, np.uint16)])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_the_depth_of_a_file_is_kept(upscaler, tmp_path, bits, dtype, suffix):
+    source, target = save(tmp_path / "a.png", bits=bits), tmp_path / f"sr{suffix}"
+    upscale_files(upscaler, [source], target)
+    with Image.open(source) as before, Image.open(target) as after:
+        stored, enlarged = np.asarray(before), np.asarray(after)
+    assert enlarged.dtype == dtype
+    np.testing.assert_array_equal(enlarged[::2, ::2], stored)
+
+
+def test_twelve_bits_fit_into_sixteen(upscaler, tmp_path):
+    source = get_testdata_file("dicomdirtests/77654033/CR1/6154", download=False)
+    target = tmp_path / "sr.tif"
+    upscale_files(upscaler, [Path(source)], target)
+    film, enlarged = read(source), read(target)
+    assert (film.bits, enlarged.bits) == (12, 16)
+    # Two 12-bit levels lie 16 apart in 16 bits, so each can be told again.
+    again = np.round(enlarged.pixels[::2, ::2] * 4095).astype(np.uint16)
+    np.testing.assert_array_equal(again, film.stored())
+
+
+def test_a_dicom_film_becomes_a_picture_of_its_window(upscaler, tmp_path):
+    source = get_testdata_file("dicomdirtests/77654033/CR1/6154", download=False)
+    upscale_files(upscaler, [Path(source)], tmp_path)
+    film, enlarged = read(source), read(tmp_path / "6154.png")
+    assert enlarged.size == (2 * film.size[0], 2 * film.size[1])
+    np.testing.assert_allclose(enlarged.pixels[::2, ::2], display(film).pixels, atol=1e-5)
+
+
+def test_a_name_of_dots_is_kept_whole(upscaler, tmp_path):
+    source = get_testdata_file("dicomdirtests/77654033/CR1/6154", download=False)
+    names = [tmp_path / "1.2.840.7", tmp_path / "1.2.840.8"]
+    for path in names:
+        path.write_bytes(Path(source).read_bytes())
+    upscale_files(upscaler, names, tmp_path / "out")
+    assert written(tmp_path / "out") == ["1.2.840.7.png", "1.2.840.8.png"]
+
+
+def test_real_dicom_films(upscaler, tmp_path, shared_data):
+    films = [shared_data / "dicom" / f"rsna_cr_monochrome{n}.dcm" for n in (1, 2)]
+    upscale_files(upscaler, films, tmp_path)
+    one, two = (read(tmp_path / f"{film.stem}.png") for film in films)
+    assert (one.size, one.bits) == ((2048, 2048), 8)
+    # The twins carry the same stored pixels under opposite labels.
+    np.testing.assert_allclose(one.pixels, 1 - two.pixels, atol=1 / 255)

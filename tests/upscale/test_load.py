@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xraysr
+from xraysr.errors import UserError
+from xraysr.spec import ModelSpec
+from xraysr.upscale import load
+
+FORMATS = ("keras", "saved_model", "tflite")
+
+
+def copy(model: Path, folder: Path) -> Path:
+    """A model and its card, to be spoilt."""
+    if model.is_dir():
+        return shutil.copytree(model, folder / model.name)
+    shutil.copy(model.with_suffix(".spec.json"), folder)
+    return Path(shutil.copy(model, folder))
+
+
+def refusal(target: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        load(target)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(target) in message
+    return message
+
+
+@pytest.mark.parametrize("size", [(24, 24), (17, 40), (3, 5)])
+def test_every_format_gives_the_same_image(trained, size):
+    image = np.random.default_rng(4).random(size, dtype=np.float32)
+    images = [load(trained[format])(image) for format in FORMATS]
+    assert images[0].shape == (4 * size[0], 4 * size[1])
+    for other in images[1:]:
+        np.testing.assert_allclose(other, images[0], atol=1e-5)
+
+
+def test_it_is_the_librarys_load_and_takes_text(trained):
+    assert xraysr.load(str(trained["tflite"])).scale == 4
+
+
+def test_a_finished_run_gives_its_generator(trained, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    copy(trained["keras"], tmp_path)
+    assert load(tmp_path).spec == ModelSpec.load(trained["keras"])
+
+
+def test_an_unfinished_run_says_how_to_go_on(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    assert "not finished: go on with train --resume" in refusal(tmp_path)
+
+
+def test_an_unknown_path(tmp_path):
+    message = refusal(tmp_path / "nowhere")
+    assert message.startswith("No model at")
+    assert ".tflite" in message
+
+
+def test_a_folder_that_is_no_model(tmp_path):
+    (tmp_path / "film.png").touch()
+    assert "is not a model. Expected a .keras file" in refusal(tmp_path)
+
+
+def test_a_file_of_another_kind(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("notes")
+    assert "is not a model" in refusal(path)
+
+
+@pytest.mark.parametrize("format", ["keras", "tflite"])
+def test_text_with_a_models_suffix(trained, tmp_path, format):
+    model = copy(trained[format], tmp_path)
+    model.write_text("this is no model")
+    assert "is not a" in refusal(model)
+
+
+@pytest.mark.parametrize("format", ["keras", "tflite"])
+def test_a_truncated_file(trained, tmp_path, format):
+    model = copy(trained[format], tmp_path)
+    model.write_bytes(model.read_bytes()[:9000])
+    assert "is not a" in refusal(model)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_model_without_its_card(trained, tmp_path, format):
+    model = copy(trained[format], tmp_path)
+    ModelSpec.path_for(model).unlink()
+    assert "has no card" in refusal(model)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_card_of_another_scale(trained, tmp_path, format):
+    model = copy(trained[format], tmp_path)
+    card = ModelSpec.path_for(model)
+    card.write_text(json.dumps({**json.loads(card.read_text()), "scale": 2}))
+    with pytest.raises(UserError, match="does not fit its card: expected x2"):
+        load(model)(np.zeros((8, 8), np.float32))
