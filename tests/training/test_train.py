@@ -43,7 +43,8 @@ def finished(film_folder, tmp_path_factory):
 def test_a_run_leaves_what_its_docstring_says(finished):
     names = {path.name for path in finished.path.iterdir()}
     assert names == {
-        "config.json", "environment.json", "tensorboard", "data.json", "metrics.jsonl", "history.png", "samples", "checkpoints",
+        "config.json", "environment.json", "data.json", "metrics.jsonl", "history.png",
+        "samples", "tensorboard", "checkpoints",
         "content.keras", "content.spec.json", "generator.keras", "generator.spec.json",
     }  # fmt: skip
     assert (finished.path / "history.png").read_bytes().startswith(b"\x89PNG")
