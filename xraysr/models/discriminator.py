@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from xraysr.models.layers import SpectralConv2D
 from xraysr.pair import Size
 
 MAX_FILTERS_FACTOR = 8
@@ -41,11 +42,10 @@ class ConvNormAct(keras.layers.Layer):
         self.strides = strides
         self.batch_norm = batch_norm
         self.spectral_norm = spectral_norm
-        self.convolution = keras.layers.Conv2D(
+        convolution = SpectralConv2D if spectral_norm else keras.layers.Conv2D
+        self.convolution = convolution(
             filters, 3, strides=strides, padding="same", use_bias=not batch_norm, name="conv"
         )
-        if spectral_norm:
-            self.convolution = keras.layers.SpectralNormalization(self.convolution, name="conv")
         self.norm = (
             keras.layers.BatchNormalization(momentum=0.9, synchronized=True, name="norm")
             if batch_norm

@@ -37,7 +37,6 @@ def build_srgan(config: TrainConfig) -> SRGAN:
         clip_norm=config.clip_norm or None,
         average_decay=config.average_decay,
     )
-    srgan.build_optimizers()
     return srgan
 
 

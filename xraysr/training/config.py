@@ -80,7 +80,7 @@ class TrainConfig:
     content_loss: str = "l1"
     adversarial_loss: str = "bce"
     content_weight: float = 1.0
-    adversarial_weight: float = 5e-3
+    adversarial_weight: float = 2e-3
     feature_weight: float = 0.0
     vgg19: str | None = None
     r1_weight: float = 0.0

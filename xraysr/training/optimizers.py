@@ -36,11 +36,15 @@ def apply_gradients(
     gradients: Sequence[tf.Tensor],
     variables: Sequence[Any],
     clip_norm: float | None = None,
-) -> None:
+) -> tf.Tensor:
     """One optimizer step with the mean of all replicas' gradients.
 
     The mean is taken first: clipping and the check for finite values then see what every replica
     sees, and all of them do the same.
+
+    Returns:
+        True if the step was taken, or passed over only to find a loss scale for float16; False
+        if the gradients are not finite at a scale of 1.
 
     Args:
         optimizer: A `LossScaleOptimizer`; the gradients are those of the loss it scaled.
@@ -50,18 +54,12 @@ def apply_gradients(
     """
     replica = tf.distribute.get_replica_context()
     gradients = replica.all_reduce(tf.distribute.ReduceOp.MEAN, list(gradients))
-    factor = tf.constant(1.0)
-    if clip_norm:
-        norm = tf.linalg.global_norm(gradients) / tf.cast(optimizer.dynamic_scale, tf.float32)
-        factor = tf.minimum(1.0, clip_norm / tf.maximum(norm, 1e-12))
+    scale = tf.identity(optimizer.dynamic_scale)
+    norm = tf.linalg.global_norm(gradients) / scale
+    factor = tf.minimum(1.0, clip_norm / tf.maximum(norm, 1e-12)) if clip_norm else 1.0
     # `apply` sums over the replicas once more.
     factor /= replica.num_replicas_in_sync
     optimizer.apply([gradient * factor for gradient in gradients], variables)
-
-
-def finite_scale(loss: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """(1.0 or 0.0, True or False): whether the mean of `loss` over all replicas is finite."""
-    replica = tf.distribute.get_replica_context()
-    mean = replica.all_reduce(tf.distribute.ReduceOp.MEAN, loss)
-    finite = tf.math.is_finite(mean)
-    return tf.cast(finite, tf.float32), finite
+    if optimizer.initial_scale == 1.0:  # a guard; `apply` halves its scale at each step it skips
+        optimizer.dynamic_scale.assign(1.0)
+    return tf.math.is_finite(norm) | (scale > 1.0)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from xraysr.models import Generator
+from xraysr.training.averaging import decay_at, update_average
 from xraysr.training.losses import ADVERSARIAL_LOSSES, CONTENT_LOSSES, r1_penalty
-from xraysr.training.optimizers import apply_gradients, finite_scale, guarded
+from xraysr.training.optimizers import apply_gradients, guarded
 
 PHASES = ("content", "adversarial")
 
@@ -87,7 +87,7 @@ class SRGAN(keras.Model):
         content_loss: str = "l1",
         adversarial_loss: str = "bce",
         content_weight: float = 1.0,
-        adversarial_weight: float = 5e-3,
+        adversarial_weight: float = 2e-3,
         feature_weight: float = 0.0,
         r1_weight: float = 0.0,
         label_smoothing: float = 0.0,
@@ -95,7 +95,7 @@ class SRGAN(keras.Model):
         average_decay: float = 0.999,
         **kwargs: Any,
     ) -> None:
-        """Sets optimizers and losses.
+        """Sets optimizers and losses, and builds what is not built yet for any size of image.
 
         Args:
             generator_optimizer: Wrapped in a `LossScaleOptimizer`, unless it is one.
@@ -138,11 +138,18 @@ class SRGAN(keras.Model):
             "feature": feature_weight,
         }
 
-    def build_optimizers(self) -> None:
+        self._build_optimizers()
+
+    def _build_optimizers(self) -> None:
         """Creates the optimizers' state, so that a checkpoint can hold it from the first step."""
-        self.optimizer.build(self.generator.trainable_variables)
-        if self.discriminator is not None:
-            self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        for network, optimizer in (
+            (self.generator, self.optimizer),
+            (self.discriminator, self.discriminator_optimizer),
+        ):
+            if network is not None and not network.built:
+                network.build((None, None, None, 1))
+            if network is not None and not optimizer.built:
+                optimizer.build(network.trainable_variables)
 
     def checkpoint_parts(self) -> dict[str, list[tf.Variable]]:
         """Every variable a `tf.train.Checkpoint` must hold to go on as if nothing had happened.
@@ -167,22 +174,36 @@ class SRGAN(keras.Model):
 
     def train_step(self, data):
         lr, hr = data
+        state = self._forward_state()
+        before = [tf.identity(variable) for variable in state]
         with tf.GradientTape() as tape:
             sr = self.generator(lr, training=True)
+            good = tf.constant(True)
             if self.phase == "adversarial":
                 with tape.stop_recording():
-                    self._discriminator_step(sr, hr)
+                    good = self._discriminator_step(sr, hr)
             losses = self._generator_losses(sr, hr)
             total = sum(self._weights_of[name] * loss for name, loss in losses.items())
             scaled = self.optimizer.scale_loss(total)
-        self._apply(self.optimizer, tape, scaled, self.generator)
+        applied = self._apply(self.optimizer, tape, scaled, self.generator)
+        good &= self._track({**losses, "total": total}, applied)
+        for variable, value in zip(state, before, strict=True):
+            variable.assign(tf.where(good, variable, value))
         if self.averaged is not None:
-            tf.distribute.get_replica_context().merge_call(self._update_average)
-        self._track(losses, total)
+            decay = self.loss_settings["average_decay"]
+            step = self.optimizer.iterations
+            update_average(self.averaged, self.generator, decay_at(step, decay), good)
         names = [name for name in self.trackers if name in losses or name == "skipped"]
         if self.phase == "adversarial":
             names += ["discriminator", "accuracy"]
         return {name: self.trackers[name].result() for name in names}
+
+    def _forward_state(self) -> list[tf.Variable]:
+        """What the networks' forward passes change, which a bad batch must not."""
+        networks = [self.generator]
+        if self.phase == "adversarial":
+            networks.append(self.discriminator)
+        return [variable.value for each in networks for variable in each.non_trainable_variables]
 
     def _generator_losses(self, sr, hr) -> dict[str, tf.Tensor]:
         losses = {"content": self._content_loss(sr, hr)}
@@ -200,7 +221,7 @@ class SRGAN(keras.Model):
         relative = self.loss_settings["adversarial_loss"] == "relativistic"
         return (self.discriminator(hr, training=True) if relative else fake), fake
 
-    def _discriminator_step(self, sr, hr) -> None:
+    def _discriminator_step(self, sr, hr) -> tf.Tensor:
         r1_weight = self.loss_settings["r1_weight"]
         with tf.GradientTape() as tape:
             real = self.discriminator(hr, training=True)
@@ -209,40 +230,32 @@ class SRGAN(keras.Model):
             if r1_weight:
                 loss += 0.5 * r1_weight * r1_penalty(self.discriminator, hr)
             scaled = self.discriminator_optimizer.scale_loss(loss)
-        self._apply(self.discriminator_optimizer, tape, scaled, self.discriminator)
+        applied = self._apply(self.discriminator_optimizer, tape, scaled, self.discriminator)
         threshold = 0.5 if self.loss_settings["adversarial_loss"] == "least_squares" else 0.0
         right = [tf.cast(real > threshold, tf.float32), tf.cast(fake <= threshold, tf.float32)]
-        self._track({"discriminator": loss, "accuracy": tf.reduce_mean(tf.stack(right))}, loss)
+        accuracy = tf.reduce_mean(tf.stack(right))
+        return self._track({"discriminator": loss, "accuracy": accuracy}, applied)
 
-    def _apply(self, optimizer, tape, loss, model) -> None:
+    def _apply(self, optimizer, tape, loss, model) -> tf.Tensor:
         gradients = tape.gradient(loss, model.trainable_variables)
         clip_norm = self.loss_settings["clip_norm"]
-        apply_gradients(optimizer, gradients, model.trainable_variables, clip_norm)
+        return apply_gradients(optimizer, gradients, model.trainable_variables, clip_norm)
 
-    def _track(self, losses: dict[str, tf.Tensor], total: tf.Tensor) -> None:
-        """Means of what is finite; `skipped` is the share of steps that were not."""
-        weight, finite = finite_scale(total)
-        for name, loss in losses.items():
-            self.trackers[name].update_state(tf.where(finite, loss, 0.0), sample_weight=weight)
+    def _track(self, losses: dict[str, tf.Tensor], applied: tf.Tensor) -> tf.Tensor:
+        """Notes the means of all replicas where they are finite; `skipped` counts the rest.
+
+        Returns:
+            Whether the losses are finite and the step was `applied`: the same on all replicas.
+        """
+        replica = tf.distribute.get_replica_context()
+        means = replica.all_reduce(tf.distribute.ReduceOp.MEAN, list(losses.values()))
+        good = applied & tf.reduce_all(tf.math.is_finite(tf.stack(means)))
+        weight = tf.cast(good, tf.float32)
+        for name, mean in zip(losses, means, strict=True):
+            if name in self.trackers:
+                self.trackers[name].update_state(tf.where(good, mean, 0.0), sample_weight=weight)
         self.trackers["skipped"].update_state(1.0 - weight)
-
-    def _update_average(self, strategy: tf.distribute.Strategy) -> None:
-        """Moves the averaged generator towards the present one; early steps move it more."""
-        step = tf.cast(self.optimizer.iterations, tf.float32)
-        decay = tf.minimum(self.loss_settings["average_decay"], (1.0 + step) / (10.0 + step))
-
-        def move(average, weight):
-            average.assign(decay * average + (1.0 - decay) * weight)
-
-        def copy(average, weight):
-            average.assign(weight)
-
-        for function, averages, weights in (
-            (move, self.averaged.trainable_variables, self.generator.trainable_variables),
-            (copy, self.averaged.non_trainable_variables, self.generator.non_trainable_variables),
-        ):
-            for average, weight in _values(averages, weights):
-                strategy.extended.update(average, function, args=(weight,))
+        return good
 
     def test_step(self, data):
         lr, hr = data
@@ -276,12 +289,6 @@ class SRGAN(keras.Model):
             config.pop("discriminator_optimizer")
         )
         self.compile(optimizer, discriminator_optimizer, **config)
-        self.build_optimizers()
 
 
 PARTS = ("generator", "discriminator", "feature_extractor", "averaged")
-
-
-def _values(*variables: Iterable[keras.Variable]) -> Iterable[tuple[tf.Variable, ...]]:
-    """The TensorFlow variables behind Keras ones, which tf.distribute can update."""
-    return zip(*([each.value for each in one] for one in variables), strict=True)

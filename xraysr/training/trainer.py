@@ -181,7 +181,7 @@ class Trainer:
         losses = {
             name: float(tracker.result())
             for name, tracker in self.srgan.trackers.items()
-            if float(tracker.count)
+            if float(tf.convert_to_tensor(tracker.count))
         }
         self.srgan.reset_metrics()
         if losses["skipped"] == 1.0 or not all(map(math.isfinite, losses.values())):
