@@ -10,7 +10,6 @@ step nor the wait for data: logging, learning rate, the progress line.
 from __future__ import annotations
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -20,15 +19,10 @@ from pathlib import Path
 
 SECONDS = 8.0
 BATCH, CROP = 16, 24
-CASES = [
-    (phase, precision, threads)
-    for threads in (1, 2)
-    for phase in ("content", "adversarial")
-    for precision in ("float32", "mixed_bfloat16")
-]
+WAYS = ("float32", "mixed_bfloat16", "float32 XLA")
 
 
-def measure(phase: str, precision: str, threads: int) -> dict[str, float]:
+def measure(phase: str, way: str, threads: int) -> dict[str, float]:
     """Images/s, share of convolutions in the step, and peak memory; run in a process of its own."""
     import numpy as np
     import tensorflow as tf
@@ -38,9 +32,10 @@ def measure(phase: str, precision: str, threads: int) -> dict[str, float]:
     from xraysr.training import TrainConfig
     from xraysr.training.build import build_srgan
 
+    precision, _, xla = way.partition(" ")
     srgan = build_srgan(TrainConfig("64:256", steps=1, precision=precision))
     srgan.phase = phase
-    step = tf.function(srgan.train_step)
+    step = tf.function(srgan.train_step, jit_compile=bool(xla))
     random = np.random.default_rng(0)
     batch = tuple(
         tf.constant(random.random((BATCH, side, side, 1), dtype=np.float32))
@@ -54,7 +49,7 @@ def measure(phase: str, precision: str, threads: int) -> dict[str, float]:
         count += 1
     return {
         "images_per_second": count * BATCH / elapsed,
-        "convolution": convolution_share(step, batch),
+        "convolution": float("nan") if xla else convolution_share(step, batch),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
@@ -110,33 +105,35 @@ def loop_overhead() -> float:
     return 1.0 - inside / (long_wall - short_wall)
 
 
+def run_alone(phase: str, way: str, threads: int) -> dict[str, float]:
+    """`measure` in a fresh process."""
+    words = [sys.executable, __file__, phase, way, str(threads)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def main() -> None:
     """Prints the table."""
     if len(sys.argv) > 1:
-        phase, precision, threads = sys.argv[1:]
-        print(json.dumps(measure(phase, precision, int(threads))))
+        phase, way, threads = sys.argv[1:]
+        print(json.dumps(measure(phase, way, int(threads))))
         return
     print(
-        "| step, 24->96, batch 16 | threads | float32 images/s | bfloat16 images/s | ratio "
-        "| convolutions | peak memory |"
+        "| step, 24->96, batch 16 | threads | float32 images/s | bfloat16 | XLA |"
+        " convolutions, of float32 | peak memory, float32 |"
     )
     print("|---|---|---|---|---|---|---|")
-    figures = {}
-    for case in CASES:
-        words = [sys.executable, __file__, *map(str, case)]
-        done = subprocess.run(words, capture_output=True, text=True, env=os.environ)
-        if done.returncode:
-            sys.exit(done.stderr)
-        figures[case] = json.loads(done.stdout.splitlines()[-1])
     for threads in (1, 2):
         for phase in ("content", "adversarial"):
-            single = figures[phase, "float32", threads]
-            half = figures[phase, "mixed_bfloat16", threads]
-            speeds = single["images_per_second"], half["images_per_second"]
+            plain, half, xla = (run_alone(phase, way, threads) for way in WAYS)
+            speed = plain["images_per_second"]
+            ratios = [each["images_per_second"] / speed for each in (half, xla)]
             print(
-                f"| {phase} | {threads} | {speeds[0]:.0f} | {speeds[1]:.0f} "
-                f"| {speeds[1] / speeds[0]:.2f} | {100 * single['convolution']:.0f} % "
-                f"| {single['peak_mb']:.0f} MB |"
+                f"| {phase} | {threads} | {speed:.0f} | x{ratios[0]:.2f} | x{ratios[1]:.2f} "
+                f"| {100 * plain['convolution']:.0f} % | {plain['peak_mb']:.0f} MB |",
+                flush=True,
             )
     print(f"\nThe loop itself: {100 * loop_overhead():.1f} % of a run's time")
 

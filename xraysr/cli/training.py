@@ -22,7 +22,9 @@ from xraysr.errors import UserError
 def train(
     context: typer.Context,
     out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
-    data: Annotated[Path | None, typer.Option("--data", help="Folder of films.")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Folder of films, or gs://bucket/folder.")
+    ] = None,
     pair: Annotated[str, typer.Option("--pair", help="LR:HR size, such as 64:256.")] = "64:256",
     steps: Annotated[int | None, typer.Option(help="Length in optimizer steps.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Length in minutes; default 10.")] = None,
@@ -70,6 +72,9 @@ def train(
     devices: Annotated[
         int | None, typer.Option(help="GPUs of this machine, or parts of its CPU.")
     ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for decoded films, if memory is too small.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, with its settings.")
     ] = False,
@@ -79,7 +84,7 @@ def train(
     given = {
         name: value
         for name, value in context.params.items()
-        if name not in ("out", "data", "devices", "resume", "overwrite")
+        if name not in ("out", "data", "devices", "cache", "resume", "overwrite")
     }
     if adversarial_from is not None and adversarial_from.isdecimal():
         given["adversarial_from"] = int(adversarial_from)
@@ -93,12 +98,14 @@ def train(
         strategy = training.choose_strategy(devices)
     try:
         if resume:
-            run = training.resume_training(out, data, strategy=strategy)
+            run = training.resume_training(out, data, strategy=strategy, cache=cache)
         elif data is None:
             raise UserError("--data is missing: name the folder of films to train on.")
         else:
             config = training.TrainConfig(**given)
-            run = training.train(config, data, out, overwrite=overwrite, strategy=strategy)
+            run = training.train(
+                config, data, out, overwrite=overwrite, strategy=strategy, cache=cache
+            )
     except KeyboardInterrupt as stop:
         begun = (out / "data.json").is_file()
         how = f"Go on with: xraysr train --resume --out {out}" if begun else "Nothing was trained."
@@ -118,3 +125,14 @@ def _refuse_settings(context: typer.Context, names: list[str]) -> None:
         raise UserError(
             f"--resume goes on with the settings in config.json; leave out {', '.join(said)}."
         )
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(help="A folder of training runs.")],
+) -> None:
+    """List runs with their best scores side by side."""
+    with tensorflow():
+        from xraysr.training.overview import runs_table
+    from xraysr.progress import show
+
+    show(runs_table(folder))

@@ -189,14 +189,11 @@ class PairCache:
 
     def frames(self, batch: int) -> tf.data.Dataset:
         """Whole films in order: batches of (LR, HR), float32 in [0, 1]."""
-        whole = tf.zeros([], tf.int64)
-        return (
-            tf.data.Dataset.range(len(self))
-            .map(lambda row: (row, whole, whole))
-            .batch(batch)
-            .map(lambda *place: self.windows(*place, self.pair.lr))
-            .prefetch(tf.data.AUTOTUNE)
-        )
+
+        def whole(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return self.windows(rows, tf.zeros_like(rows), tf.zeros_like(rows), self.pair.lr)
+
+        return tf.data.Dataset.range(len(self)).batch(batch).map(whole).prefetch(tf.data.AUTOTUNE)
 
     def windows(
         self, rows: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, lr_size: Size

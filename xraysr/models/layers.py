@@ -194,8 +194,8 @@ class SpectralConv2D(keras.layers.Conv2D):
         [Miyato et al., 2018](https://arxiv.org/abs/1802.05957)
     """
 
-    def __init__(self, filters: int, kernel_size: int | tuple[int, int], **kwargs: Any) -> None:
-        super().__init__(filters, kernel_size, **{**kwargs, "autocast": False})
+    def add_weight(self, *args: Any, **kwargs: Any) -> keras.Variable:
+        return super().add_weight(*args, **{**kwargs, "autocast": False})
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -212,5 +212,5 @@ class SpectralConv2D(keras.layers.Conv2D):
             self.direction.assign(direction)
         norm = ops.sum(right * direction)
         kernel = ops.cast(self.kernel / norm, self.compute_dtype)
-        outputs = self.convolution_op(ops.cast(inputs, self.compute_dtype), kernel)
+        outputs = self.convolution_op(inputs, kernel)
         return outputs + ops.cast(self.bias, self.compute_dtype) if self.use_bias else outputs

@@ -20,7 +20,7 @@ def decay_at(step: tf.Tensor, decay: float) -> tf.Tensor:
 
 
 def update_average(
-    averaged: keras.Model, network: keras.Model, decay: tf.Tensor, good: tf.Tensor
+    averaged: keras.Model, network: keras.Model, decay: tf.Tensor, moved: tf.Tensor
 ) -> None:
     """Moves `averaged` towards `network`; what is not trained, as BatchNorm's, is copied.
 
@@ -30,14 +30,14 @@ def update_average(
         averaged: A network of the same shape.
         network: The one that trains.
         decay: How much of the average stays, 0 to 1.
-        good: Whether to move at all: the same on every replica.
+        moved: Whether `network` took a step at all: the same on every replica.
     """
 
-    def update(strategy: tf.distribute.Strategy, decay: tf.Tensor, good: tf.Tensor) -> None:
-        decay, good = (strategy.experimental_local_results(each)[0] for each in (decay, good))
+    def update(strategy: tf.distribute.Strategy, decay: tf.Tensor, moved: tf.Tensor) -> None:
+        decay, moved = (strategy.experimental_local_results(each)[0] for each in (decay, moved))
 
         def move(average: tf.Variable, weight: tf.Variable) -> None:
-            average.assign(tf.where(good, decay * average + (1.0 - decay) * weight, average))
+            average.assign(tf.where(moved, decay * average + (1.0 - decay) * weight, average))
 
         def copy(average: tf.Variable, weight: tf.Variable) -> None:
             average.assign(weight)
@@ -50,7 +50,7 @@ def update_average(
         ):
             strategy.extended.update(average, copy, args=(weight,))
 
-    tf.distribute.get_replica_context().merge_call(update, args=(decay, good))
+    tf.distribute.get_replica_context().merge_call(update, args=(decay, moved))
 
 
 def _values(*variables: Iterable[keras.Variable]) -> Iterator[tuple[tf.Variable, ...]]:

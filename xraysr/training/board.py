@@ -1,12 +1,16 @@
-"""The curves and sample images of a run for TensorBoard: `tensorboard --logdir RUNS`."""
+"""The curves and pictures of a run for TensorBoard: `tensorboard --logdir RUNS`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
+
+GROUPS = {
+    "content": "loss", "adversarial": "loss", "feature": "loss", "discriminator": "loss",
+    "val_psnr": "validation", "drift": "validation",
+}  # fmt: skip
 
 
 class Board:
@@ -20,16 +24,15 @@ class Board:
         self._writer = tf.summary.create_file_writer(str(folder))
 
     def scalars(self, record: dict[str, Any]) -> None:
-        """Every number of a line of metrics.jsonl, as a curve of its name."""
+        """Every number of a line of metrics.jsonl, as a curve: `loss/content` and so on."""
         with self._writer.as_default(step=record["step"]):
             for name, value in record.items():
-                if name != "step" and isinstance(value, float):
-                    group = "validation" if name in ("val_psnr", "drift") else "training"
-                    tf.summary.scalar(f"{group}/{name}", value)
+                if isinstance(value, float):
+                    tf.summary.scalar(f"{GROUPS.get(name, 'training')}/{name}", value)
         self._writer.flush()
 
-    def image(self, step: int, image: np.ndarray) -> None:
-        """LR, SR and HR side by side: float32 in [0, 1], shape (height, width)."""
+    def image(self, step: int, name: str, path: Path) -> None:
+        """The PNG file at `path`, of 8 bits."""
         with self._writer.as_default(step=step):
-            tf.summary.image("LR, SR, HR", image[None, ..., None])
+            tf.summary.image(name, tf.io.decode_png(path.read_bytes())[None])
         self._writer.flush()

@@ -9,6 +9,11 @@ import tensorflow as tf
 
 from xraysr.errors import UserError
 
+EXPECTED = (
+    "TF_CONFIG must be JSON such as "
+    '{"cluster": {"worker": ["host:port", "host:port"]}, "task": {"type": "worker", "index": 0}}.'
+)
+
 
 def choose_strategy(devices: int | None = None) -> tf.distribute.Strategy:
     """The strategy this machine and its surroundings call for.
@@ -21,12 +26,13 @@ def choose_strategy(devices: int | None = None) -> tf.distribute.Strategy:
             split into that many; None takes every GPU.
 
     Raises:
-        UserError: if there are fewer GPUs than `devices`, or the CPU can no longer be split.
+        UserError: if there are fewer GPUs than `devices`, TensorFlow was used too early to split
+            the CPU or to join other workers, or `TF_CONFIG` is malformed.
     """
     if devices is not None and devices < 1:
         raise UserError(f"devices must be 1 or more. Received: devices={devices}")
     if cluster_size() > 1:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return _join_workers()
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         if devices is not None and devices > len(gpus):
@@ -47,20 +53,29 @@ def choose_strategy(devices: int | None = None) -> tf.distribute.Strategy:
 
 
 def cluster_size() -> int:
-    """Number of workers that `TF_CONFIG` names; 1 without it."""
+    """Number of workers that `TF_CONFIG` names, a chief among them; 1 without it.
+
+    Raises:
+        UserError: if it is malformed, or this process is none of them.
+    """
     text = os.environ.get("TF_CONFIG")
     if not text:
         return 1
     try:
-        return max(1, len(json.loads(text).get("cluster", {}).get("worker", ())))
-    except (json.JSONDecodeError, AttributeError) as error:
-        raise UserError(f"TF_CONFIG is not the JSON tf.distribute expects: {error}") from error
+        config = json.loads(text)
+        workers = _workers(config.get("cluster", {}))
+        task = config.get("task", {})
+        own = task.get("type"), task.get("index")
+    except (json.JSONDecodeError, AttributeError, TypeError) as error:
+        raise UserError(f"{EXPECTED} Received: {text} ({error})") from error
+    if len(workers) > 1 and own not in workers:
+        raise UserError(f"{EXPECTED} No such task in that cluster. Received: {text}")
+    return max(1, len(workers))
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes: the only one, or worker 0."""
-    resolver = strategy.cluster_resolver
-    return resolver is None or not resolver.task_id
+    """Whether this process is the one that writes: the only one, the chief, or worker 0."""
+    return pipelines(strategy)[0] == 0
 
 
 def pipelines(strategy: tf.distribute.Strategy) -> tuple[int, int]:
@@ -68,7 +83,28 @@ def pipelines(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     resolver = strategy.cluster_resolver
     if resolver is None or not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return 0, 1
-    return resolver.task_id or 0, len(resolver.cluster_spec().as_dict()["worker"])
+    workers = _workers(resolver.cluster_spec().as_dict()) or [("worker", 0)]
+    return workers.index((resolver.task_type or "worker", resolver.task_id or 0)), len(workers)
+
+
+def _workers(cluster: dict[str, list[str]]) -> list[tuple[str, int]]:
+    """Tasks of a cluster that train, the one that writes first."""
+    for addresses in cluster.values():
+        if not isinstance(addresses, list):
+            raise TypeError(f"{addresses!r} is not a list of addresses")
+    return [
+        (kind, index) for kind in ("chief", "worker") for index in range(len(cluster.get(kind, ())))
+    ]
+
+
+def _join_workers() -> tf.distribute.Strategy:
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        raise UserError(
+            "Workers can be joined only before TensorFlow is first used in a process: call train, "
+            "or choose_strategy, before anything else that uses it."
+        ) from error
 
 
 def _split_cpu(count: int) -> None:

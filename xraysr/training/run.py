@@ -79,6 +79,11 @@ class Run:
         return self.path / "content.keras"
 
     @property
+    def history(self) -> Path:
+        """The picture of both losses and of the validation PSNR."""
+        return self.path / "history.png"
+
+    @property
     def finished(self) -> bool:
         """Whether the training came to its end."""
         return self.generator.is_file()
@@ -86,6 +91,14 @@ class Run:
     def data(self) -> dict[str, Any]:
         """Content of data.json."""
         return json.loads((self.path / "data.json").read_text("utf-8"))
+
+    def environment(self) -> dict[str, Any] | None:
+        """Content of environment.json; None where it is missing or damaged."""
+        try:
+            content = json.loads((self.path / "environment.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return content if isinstance(content, dict) else None
 
     def data_root(self) -> Path:
         """The folder of films the run was begun with."""
@@ -106,16 +119,18 @@ class Run:
         """The lines of metrics.jsonl; a line that a killed process left unfinished is passed."""
         path = self.path / "metrics.jsonl"
         entries = []
-        for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
+        for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():
             try:
-                entries.append(json.loads(line))
+                entry = json.loads(line)
             except json.JSONDecodeError:
                 continue
+            if isinstance(entry, dict) and "step" in entry:
+                entries.append(entry)
         return entries
 
-    def scores(self) -> list[float]:
-        """Validation PSNR in dB so far, the untrained generator's first."""
-        return [entry["val_psnr"] for entry in self.records() if "val_psnr" in entry]
+    def scores(self) -> dict[int, float]:
+        """Validation PSNR in dB by step, the untrained generator's first."""
+        return {each["step"]: each["val_psnr"] for each in self.records() if "val_psnr" in each}
 
     def forget_after(self, step: int) -> None:
         """Drops what was recorded after `step`, because it will be done again."""

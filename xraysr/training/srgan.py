@@ -138,18 +138,19 @@ class SRGAN(keras.Model):
             "feature": feature_weight,
         }
 
-        self._build_optimizers()
-
-    def _build_optimizers(self) -> None:
-        """Creates the optimizers' state, so that a checkpoint can hold it from the first step."""
+        # What is built here, a checkpoint can hold from the first step on.
+        self.build((None, None, None, 1))
         for network, optimizer in (
             (self.generator, self.optimizer),
             (self.discriminator, self.discriminator_optimizer),
         ):
-            if network is not None and not network.built:
-                network.build((None, None, None, 1))
             if network is not None and not optimizer.built:
                 optimizer.build(network.trainable_variables)
+
+    def build(self, input_shape):
+        for network in (self.generator, self.averaged, self.discriminator):
+            if network is not None and not network.built:
+                network.build(input_shape)
 
     def checkpoint_parts(self) -> dict[str, list[tf.Variable]]:
         """Every variable a `tf.train.Checkpoint` must hold to go on as if nothing had happened.
@@ -176,6 +177,7 @@ class SRGAN(keras.Model):
         lr, hr = data
         state = self._forward_state()
         before = [tf.identity(variable) for variable in state]
+        steps = tf.identity(self.optimizer.iterations)
         with tf.GradientTape() as tape:
             sr = self.generator(lr, training=True)
             good = tf.constant(True)
@@ -190,9 +192,9 @@ class SRGAN(keras.Model):
         for variable, value in zip(state, before, strict=True):
             variable.assign(tf.where(good, variable, value))
         if self.averaged is not None:
-            decay = self.loss_settings["average_decay"]
-            step = self.optimizer.iterations
-            update_average(self.averaged, self.generator, decay_at(step, decay), good)
+            now = tf.identity(self.optimizer.iterations)
+            decay = decay_at(now, self.loss_settings["average_decay"])
+            update_average(self.averaged, self.generator, decay, now > steps)
         names = [name for name in self.trackers if name in losses or name == "skipped"]
         if self.phase == "adversarial":
             names += ["discriminator", "accuracy"]

@@ -18,7 +18,7 @@ from xraysr.files import write_json
 from xraysr.progress import status_bar, track
 from xraysr.training.config import TrainConfig
 from xraysr.training.devices import choose_strategy, is_chief, pipelines
-from xraysr.training.environment import environment
+from xraysr.training.environment import environment, resumed
 from xraysr.training.run import Run
 from xraysr.training.trainer import Interrupted, Trainer
 
@@ -62,7 +62,8 @@ def train(
         Run.refuse_existing(out, overwrite)
     index = _index(config, data)
     caches = _caches(config, index)
-    run = Run.create(out, config, overwrite) if is_chief(strategy) else Run(out, config)
+    with _beginning(out):
+        run = Run.create(out, config, overwrite) if is_chief(strategy) else Run(out, config)
     return _train(run, index, *caches, strategy, resume=False)
 
 
@@ -135,8 +136,11 @@ def _train(
 ) -> Run:
     keras.utils.set_random_seed(run.config.seed)
     if is_chief(strategy):
-        _write_data(run, index, films, validation)
-        write_json(run.path / "environment.json", environment(strategy, run.data()))
+        now = environment(strategy, (*films.films, *validation.films), run.config.seed)
+        with _beginning(run.path):
+            _write_data(run, index, films, validation)
+            before = run.environment() if resume else now
+            write_json(run.path / "environment.json", resumed(before or now, now))
     trainer = Trainer(run, films, validation, strategy)
     with status_bar() as bar, _stop_request() as stop:
         if resume:
@@ -179,6 +183,18 @@ def _require_same_films(run: Run, index: FilmIndex, cache: PairCache) -> None:
             f"{len(now - before)} are new, {len(before - now)} are gone. Restore them, or start "
             "a new run."
         )
+
+
+@contextmanager
+def _beginning(out: Path) -> Iterator[None]:
+    """Raises a `UserError` when the block cannot write the first files of the run in `out`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"The run in {out} could not be begun: {error.strerror or error}. Free the disk, or "
+            "name another folder."
+        ) from error
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
 
 import tensorflow as tf
 
@@ -16,6 +18,7 @@ from xraysr.progress import StatusBar
 from xraysr.training.board import Board
 from xraysr.training.build import build_srgan
 from xraysr.training.checkpoints import Checkpoints
+from xraysr.training.config import PLATEAU
 from xraysr.training.devices import is_chief, pipelines
 from xraysr.training.run import Run
 from xraysr.training.validation import Validator, flattened
@@ -58,11 +61,19 @@ class Trainer:
         self.step = tf.Variable(0, dtype=tf.int64)
         self.seconds = tf.Variable(0.0, dtype=tf.float64)
         self.switched = tf.Variable(NOT_YET, dtype=tf.float64)
-        own = {"step": self.step, "seconds": self.seconds, "switched": self.switched}
+        self.unlogged = tf.Variable(tf.zeros([len(self.srgan.trackers), 2]))
+        own = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "switched": self.switched,
+            "unlogged": self.unlogged,
+        }
+        self.networks = self.srgan.checkpoint_parts()
         self.checkpoints = Checkpoints(
-            run.path / "checkpoints", {**self.srgan.checkpoint_parts(), **own}, self.writes
+            run.path / "checkpoints", {**self.networks, **own}, self.writes
         )
         self.validator = Validator(validation, self.srgan.averaged)
+        self.scores: dict[int, float] = {}
         self.watch = Watch()
         self.board = Board(run.path / "tensorboard") if self.writes else None
 
@@ -80,8 +91,18 @@ class Trainer:
         """Goes back to the newest checkpoint that is whole; without one, to the beginning."""
         for damage in self.checkpoints.restore():
             bar.line(f"{damage}. The one before it is taken.")
+        for tracker, (total, count) in zip(
+            self.srgan.trackers.values(), self.unlogged.numpy(), strict=True
+        ):
+            tracker.total.assign(total)
+            tracker.count.assign(count)
+        reached = int(self.step) if self.checkpoints.paths() else -1
         if self.writes:
-            self.run.forget_after(int(self.step))
+            with self.checkpoints.writing("metrics.jsonl"):
+                self.run.forget_after(reached)
+        for record in self.run.records():
+            if record["step"] <= reached:
+                self._remember(record)
 
     def train(self, bar: StatusBar, stop: Sequence[str]) -> None:
         """Runs to the end.
@@ -92,14 +113,15 @@ class Trainer:
 
         Raises:
             Interrupted: after a stop.
-            DivergedError: if the losses are no longer finite.
-            UserError: if a checkpoint cannot be written.
+            DivergedError: if losses, weights or validation are no longer finite.
+            UserError: if the run's folder cannot be written.
         """
         config = self.config
         batches = self._batches()
         log_every = max(1, config.validate_every // LOGS_PER_VALIDATION)
-        if int(self.step) == 0:
+        if not self.scores:
             self._validate(bar)
+            self._save()
         self.srgan.phase = self.phase
         train_step = self._compiled_step()
         logged = int(self.step), float(self.seconds)
@@ -117,11 +139,15 @@ class Trainer:
                 logged = step, float(self.seconds)
             if step % config.validate_every == 0 and self.progress < 1.0:
                 self._validate(bar)
-                self.checkpoints.save(step)
-            if stop:
-                self.checkpoints.save(step)
-                raise Interrupted(f"{stop[0]}: stopped at step {step}; all of it is saved.")
-        self._validate(bar)
+                self._save()
+            if self._asked_to_stop(stop, step % log_every == 0):
+                self._save()
+                reason = stop[0] if stop else "Another worker was asked to stop"
+                raise Interrupted(f"{reason}: stopped at step {step}; all of it is saved.")
+        if int(self.step) not in self.scores:
+            self._validate(bar)
+        if self.phase == "content" and self.config.adversarial_from == PLATEAU:
+            bar.line("The validation PSNR rose to the end: there was no adversarial phase.")
         self._save_generator(self.run.generator)
 
     def _batches(self) -> Iterator:
@@ -152,6 +178,17 @@ class Trainer:
 
         return step
 
+    def _asked_to_stop(self, stop: Sequence[str], ask_others: bool) -> bool:
+        """Whether to end here. Several workers end together, if any of them was asked to."""
+        if pipelines(self.strategy)[1] == 1:
+            return bool(stop)
+        if not ask_others:
+            return False
+        asked = self.strategy.experimental_distribute_values_from_function(
+            lambda _: tf.constant(1.0 if stop else 0.0)
+        )
+        return float(self.strategy.reduce(tf.distribute.ReduceOp.SUM, asked, axis=None)) > 0
+
     def _set_learning_rate(self) -> float:
         switched = None if self.phase == "content" else float(self.switched)
         rate = self.config.learning_rate_at(self.progress, switched)
@@ -165,7 +202,7 @@ class Trainer:
             return False
         planned = self.config.planned_switch
         if planned is None:
-            return flattened(self.run.scores())
+            return flattened(list(self.scores.values()))
         return self.progress >= planned
 
     def _begin_adversarial(self, bar: StatusBar) -> None:
@@ -184,8 +221,9 @@ class Trainer:
             if float(tf.convert_to_tensor(tracker.count))
         }
         self.srgan.reset_metrics()
-        if losses["skipped"] == 1.0 or not all(map(math.isfinite, losses.values())):
-            self._stop_diverged(step)
+        needed = {"content"} if self.phase == "content" else {"content", "discriminator"}
+        if not needed <= set(losses):  # all steps since the last record were passed over
+            self._stop_diverged("The loss is")
         speed = (step - logged[0]) * self.config.batch / max(seconds - logged[1], 1e-9)
         record = {
             "step": step,
@@ -195,47 +233,79 @@ class Trainer:
             "learning_rate": rate,
             "images_per_second": round(speed, 1),
         }
-        self._record(record)
-        for warning in self.watch.losses(record):
-            bar.line(f"step {step}: {warning}")
-        score = (self.run.scores() or [float("nan")])[-1]
+        self._record(record, bar)
+        score = list(self.scores.values())[-1]
         shown = " ".join(f"{name} {value:.4f}" for name, value in losses.items() if value)
         bar.update(
             self.progress,
             f"{self.phase} step {step}: {shown}, val {score:.2f} dB, {speed:.0f} images/s",
         )
 
-    def _stop_diverged(self, step: int) -> None:
+    def _stop_diverged(self, what: str) -> NoReturn:
+        step = int(self.step)
         self.checkpoints.restore()
-        raise DivergedError(
-            f"The loss is no longer finite at step {step}. The last good state is that of step "
-            f"{int(self.step)}, in {self.run.path / 'checkpoints'}. Train anew with a lower "
-            "--learning-rate, or with --clip-norm 1."
+        saved = (
+            f"The last good state is that of step {int(self.step)}, in {self.checkpoints.folder}."
+            if self.checkpoints.paths()
+            else "No state was saved yet."
         )
+        rate = "--learning-rate"
+        if self.srgan.phase == "adversarial":
+            rate = "--adversarial-learning-rate"
+        raise DivergedError(
+            f"{what} no longer finite at step {step}. {saved} Train anew with a lower {rate}, or "
+            "with --clip-norm 1."
+        )
+
+    def _save(self) -> None:
+        """Saves a checkpoint, which holds nothing that is not finite."""
+        variables = [variable for part in self.networks.values() for variable in part]
+        if not all(_is_finite(variable) for variable in variables):
+            self._stop_diverged("The weights are")
+        self.unlogged.assign(
+            [
+                [tf.convert_to_tensor(tracker.total), tf.convert_to_tensor(tracker.count)]
+                for tracker in self.srgan.trackers.values()
+            ]
+        )
+        self.checkpoints.save(int(self.step))
 
     def _validate(self, bar: StatusBar) -> None:
         """Scores the averaged generator; renews the history plot and the sample image."""
         step = int(self.step)
         result = self.validator.run()
-        self._record({"step": step, "val_psnr": result.psnr, "drift": result.drift})
-        if self.writes:
-            write(self.run.sample(step), Radiograph(result.sample), overwrite=True)
-            plots.history(self.run.path / "history.png", self.run.records())
-        if self.board is not None:
-            self.board.image(step, result.sample)
+        if not math.isfinite(result.psnr):
+            self._stop_diverged("What the generator makes of the validation films is")
         name = "Lanczos (the untrained generator)" if step == 0 else f"step {step}"
         bar.line(f"{name}: val PSNR {result.psnr:.3f} dB")
-        for warning in self.watch.validation(result.drift):
-            bar.line(f"step {step}: {warning}")
-
-    def _record(self, entry: dict) -> None:
+        self._record({"step": step, "val_psnr": result.psnr, "drift": result.drift}, bar)
         if self.board is not None:
-            self.run.record(entry)
-            self.board.scalars(entry)
+            with self.checkpoints.writing("The sample image or the history plot"):
+                write(self.run.sample(step), Radiograph(result.sample), overwrite=True)
+                plots.history(self.run.history, self.run.records())
+                self.board.image(step, "LR, SR, HR", self.run.sample(step))
+                self.board.image(step, "losses and validation", self.run.history)
 
-    def _save_generator(self, path) -> None:
+    def _record(self, entry: dict, bar: StatusBar) -> None:
+        """Writes `entry` down and says what is wrong with it."""
+        for warning in self._remember(entry):
+            bar.line(f"step {entry['step']}: {warning}")
+        if self.board is not None:
+            with self.checkpoints.writing("metrics.jsonl"):
+                self.run.record(entry)
+                self.board.scalars(entry)
+
+    def _remember(self, entry: dict) -> list[str]:
+        """Takes a record into account; returns warnings that it gives rise to."""
+        if "val_psnr" not in entry:
+            return self.watch.losses(entry)
+        self.scores[entry["step"]] = entry["val_psnr"]
+        return self.watch.validation(entry["drift"])
+
+    def _save_generator(self, path: Path) -> None:
         if self.writes:
-            save_generator(self.srgan.averaged, path, self._training_facts())
+            with self.checkpoints.writing(path.name):
+                save_generator(self.srgan.averaged, path, self._training_facts())
 
     def _training_facts(self) -> dict[str, object]:
         """What the model's card says of its training."""
@@ -250,3 +320,7 @@ class Trainer:
             "phase": self.phase,
             "precision": self.config.precision,
         }
+
+
+def _is_finite(variable: tf.Variable) -> bool:
+    return not variable.dtype.is_floating or bool(tf.reduce_all(tf.math.is_finite(variable)))
