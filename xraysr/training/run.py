@@ -100,11 +100,11 @@ class Run:
             return None
         return content if isinstance(content, dict) else None
 
-    def data_root(self) -> Path:
+    def data_root(self) -> str:
         """The folder of films the run was begun with."""
         if not (self.path / "data.json").is_file():
             raise UserError(f"The run in {self.path} ended before it began; start it anew.")
-        return Path(self.data()["root"])
+        return str(self.data()["root"])
 
     def sample(self, step: int) -> Path:
         """Where the sample image of a step lies."""
