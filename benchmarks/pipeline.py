@@ -20,7 +20,7 @@ from xraysr.data.phantom import write_phantoms
 from xraysr.data.pipeline import PairCache, degrade, training_batches
 from xraysr.pair import Pair
 from xraysr.training import TrainConfig
-from xraysr.training.trainer import build_srgan
+from xraysr.training.build import build_srgan
 
 FILMS = 64
 SECONDS = 8.0

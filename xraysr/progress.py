@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, plain lines in a log file."""
+"""What a person sees: progress as a bar on a terminal or as plain lines, and tables."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
 T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 15.0
+LOG_WIDTH = 120
 
 
 class Rate(ProgressColumn):
@@ -98,3 +100,8 @@ def status_bar() -> Iterator[StatusBar]:
     )
     with Progress(*columns, console=console) as bar:
         yield StatusBar(bar)
+
+
+def show(table: Table) -> None:
+    """Prints a table on stdout; wide enough to be read where there is no terminal."""
+    Console(width=None if sys.stdout.isatty() else LOG_WIDTH).print(table)

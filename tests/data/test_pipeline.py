@@ -137,6 +137,56 @@ def test_the_seed_fixes_what_is_drawn_and_a_late_start_joins_in(cache):
     assert not np.array_equal(whole, draw(1))
 
 
+@pytest.fixture(params=["memory", "disk"])
+def numbered(request, tmp_path) -> PairCache:
+    """Seven films, each of one grey, so that a crop tells which film it is of."""
+    paths = [tmp_path / "films" / f"p{number}.png" for number in range(7)]
+    for number, path in enumerate(paths):
+        write(path, Radiograph(np.full((64, 64), number / 255, np.float32)))
+    folder = tmp_path / "cache" if request.param == "disk" else None
+    return PairCache.load([film(path) for path in paths], PAIR, folder=folder)
+
+
+def numbers(batches, steps) -> list[list[int]]:
+    """The films of each batch, in order."""
+    return [
+        np.round(hr.numpy()[:, 0, 0, 0] * 255).astype(int).tolist() for _, hr in batches.take(steps)
+    ]
+
+
+def test_every_epoch_is_a_permutation_also_across_batches_and_a_resumption(numbered):
+    settings = {"batch": 4, "crop": 8, "flips": True, "seed": 1}
+    begun = numbers(training_batches(numbered, **settings), 9)
+    resumed = numbers(training_batches(numbered, **settings, first_step=9), 12)
+    drawn = sum(begun + resumed, [])
+    epochs = [drawn[start : start + 7] for start in range(0, 84, 7)]
+    assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 6
+    assert begun + resumed == numbers(training_batches(numbered, **settings), 21)
+
+
+def test_workers_and_replicas_draw_together_what_one_process_draws(cache):
+    settings = {"batch": 8, "crop": 6, "flips": True, "seed": 4, "first_step": 3}
+    whole = training_batches(cache, **settings)
+    parts = [
+        iter(training_batches(cache, **settings, pipeline=(worker, 2), replicas=2))
+        for worker in (0, 1)
+    ]
+    for lr, hr in whole.take(6):
+        shares = [next(part) for part in parts for _ in range(2)]
+        assert [len(share[0]) for share in shares] == [2, 2, 2, 2]
+        np.testing.assert_array_equal(np.concatenate([share[0] for share in shares]), lr)
+        np.testing.assert_array_equal(np.concatenate([share[1] for share in shares]), hr)
+
+
+@pytest.mark.parametrize(("batch", "pipeline", "replicas"), [(6, (0, 2), 2), (3, (0, 1), 2)])
+def test_a_batch_that_cannot_be_dealt_out_is_refused(cache, batch, pipeline, replicas):
+    with pytest.raises(UserError, match=f"multiple of the number of devices.*batch={batch}"):
+        training_batches(
+            cache, batch=batch, crop=6, flips=False, seed=0, pipeline=pipeline, replicas=replicas
+        )
+
+
 def test_a_crop_larger_than_lr_is_refused(cache):
     with pytest.raises(UserError, match="crop=17"):
         training_batches(cache, batch=1, crop=17, flips=True, seed=0)

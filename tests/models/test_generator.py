@@ -135,7 +135,8 @@ def test_parameters_follow_from_depth_and_width():
     )
     assert small(scale, depth=depth, width=width).count_params() == expected
     normed = small(scale, depth=depth, width=width, batch_norm=True)
-    assert normed.count_params() == expected + 2 * depth * 4 * width
+    # Four for each channel of a normalisation, which takes the place of a convolution's bias.
+    assert normed.count_params() == expected + 2 * depth * (4 - 1) * width
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])

@@ -12,6 +12,7 @@ from xraysr.models.layers import (
     ICNR,
     LanczosUpsample,
     ResidualBlock,
+    SpectralConv2D,
     SubpixelUpsample,
     polyphase_lanczos,
 )
@@ -172,3 +173,53 @@ def test_config_makes_the_same_layer(layer):
 def test_config_makes_the_same_initializer():
     twin = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(ICNR(3)))
     assert isinstance(twin, ICNR) and twin.factor == 3
+
+
+@pytest.fixture
+def spectral():
+    """A spectrally normalised convolution of 3 to 6 channels and an input for it."""
+    keras.utils.set_random_seed(0)
+    layer = SpectralConv2D(6, 3, padding="same")
+    layer.build((None, 8, 8, 3))
+    layer.bias.assign(np.arange(6.0))
+    return layer, np.random.default_rng(0).random((2, 8, 8, 3)).astype(np.float32)
+
+
+def test_spectral_convolution_divides_by_the_largest_singular_value(spectral):
+    layer, x = spectral
+    for _ in range(50):
+        layer(x, training=True)
+    kernel = layer.kernel.numpy()
+    largest = np.linalg.svd(kernel.reshape(-1, 6), compute_uv=False)[0]
+    expected = keras.ops.conv(x, kernel / largest, padding="same") + layer.bias.numpy()
+    np.testing.assert_allclose(layer(x), expected, atol=1e-4)
+
+
+def test_spectral_convolution_changes_its_estimate_in_training_and_nothing_else(spectral):
+    layer, x = spectral
+    before = {v.name: v.numpy() for v in layer.variables}
+    layer(x)
+    for variable in layer.variables:
+        np.testing.assert_array_equal(variable.numpy(), before[variable.name])
+    layer(x, training=True)
+    changed = [v.name for v in layer.variables if not np.array_equal(v, before[v.name])]
+    assert changed == ["direction"]
+    assert [v.name for v in layer.non_trainable_variables] == ["direction"]
+
+
+def test_spectral_convolution_keeps_its_kernel_and_estimate_in_float32_under_bfloat16():
+    keras.utils.set_random_seed(0)
+    layer = SpectralConv2D(6, 3, dtype="mixed_bfloat16")
+    out = layer(np.ones((1, 8, 8, 3), np.float32), training=True)
+    assert keras.backend.standardize_dtype(out.dtype) == "bfloat16"
+    estimate = layer.direction.numpy()
+    assert estimate.dtype == np.float32
+    assert np.sum(estimate.astype(np.float64) ** 2) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_spectral_convolution_comes_back_from_its_config(spectral):
+    layer, x = spectral
+    again = SpectralConv2D.from_config(layer.get_config())
+    again.build((None, 8, 8, 3))
+    again.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(again(x), layer(x))

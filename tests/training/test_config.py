@@ -28,6 +28,15 @@ from xraysr.training import TrainConfig
         ({"discriminator": "vgg"}, "patch or srgan"),
         ({"learning_rate": 0.0}, "learning_rate=0.0"),
         ({"seed": -1}, "seed=-1"),
+        ({"precision": "float16"}, "float32 or mixed_bfloat16 or mixed_float16"),
+        ({"content_loss": "l2"}, "l1 or charbonnier or mse"),
+        ({"adversarial_loss": "wgan"}, "relativistic"),
+        ({"label_smoothing": 1.0}, "label_smoothing=1.0"),
+        ({"average_decay": 1.0}, "average_decay=1.0"),
+        ({"clip_norm": -1.0}, "clip_norm=-1.0"),
+        ({"adversarial_from": 0}, "adversarial_from=0"),
+        ({"adversarial_from": "later"}, "adversarial_from=later"),
+        ({"adversarial_from": 10}, "a step below steps"),
         ({"feature_weight": 0.1}, "both or neither"),
         ({"vgg19": "weights.h5"}, "both or neither"),
         ({"pair": "64:250"}, "64"),
@@ -40,8 +49,8 @@ def test_a_setting_that_cannot_work_is_refused_by_name(change, words):
 
 def test_the_learning_rate_warms_up_falls_and_starts_again_in_the_second_phase():
     config = TrainConfig("64:256", steps=1000, adversarial_share=0.25)
-    rates = [config.learning_rate_at(step / 1000) for step in range(1000)]
-    content, adversarial = rates[:750], rates[750:]
+    content = [config.learning_rate_at(step / 1000, None) for step in range(750)]
+    adversarial = [config.learning_rate_at(step / 1000, 0.75) for step in range(750, 1000)]
     assert content[0] < 0.1 * config.learning_rate
     assert max(content) == pytest.approx(config.learning_rate, rel=0.01)
     assert content[-1] == pytest.approx(0.01 * config.learning_rate, rel=0.05)
@@ -56,13 +65,23 @@ def test_progress_counts_steps_or_minutes():
     assert TrainConfig("64:256", steps=200).progress(300, 0.0) == 1.0
 
 
-def test_phases_follow_the_share():
+def test_the_adversarial_phase_begins_where_it_was_planned():
     config = TrainConfig("64:256", steps=100, adversarial_share=0.25)
-    assert [config.phase(p) for p in (0.0, 0.749, 0.75, 1.0)] == [
-        "content", "content", "adversarial", "adversarial",
-    ]  # fmt: skip
-    content_only = TrainConfig("64:256", steps=100, adversarial_share=0.0)
-    assert content_only.phase(0.999) == "content"
+    assert config.planned_switch == 0.75
+    assert replace(config, adversarial_from=40).planned_switch == 0.4
+    assert replace(config, adversarial_from="plateau").planned_switch is None
+    assert not replace(config, adversarial_share=0.0).is_adversarial
+    assert replace(config, adversarial_share=0.0, adversarial_from="plateau").is_adversarial
+
+
+def test_until_a_plateau_the_learning_rate_stays_at_its_peak():
+    config = TrainConfig("64:256", steps=1000, adversarial_from="plateau")
+    rates = [config.learning_rate_at(step / 1000, None) for step in range(1000)]
+    assert rates[0] < 0.1 * config.learning_rate
+    assert set(rates[20:]) == {config.learning_rate}
+    after = [config.learning_rate_at(step / 1000, 0.6) for step in range(600, 1000)]
+    assert max(after) == pytest.approx(config.adversarial_learning_rate, rel=0.02)
+    assert after[-1] < 0.02 * config.adversarial_learning_rate
 
 
 def test_settings_come_back_from_json(tmp_path):

@@ -8,11 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from xraysr.data.index import index_films
 from xraysr.data.pipeline import PairCache
 from xraysr.errors import UserError
 from xraysr.models.storage import load_generator
+from xraysr.progress import StatusBar
 from xraysr.spec import ModelSpec
 from xraysr.training import Interrupted, Run, resume_training, train
 from xraysr.training.trainer import Trainer
@@ -41,7 +43,8 @@ def finished(film_folder, tmp_path_factory):
 def test_a_run_leaves_what_its_docstring_says(finished):
     names = {path.name for path in finished.path.iterdir()}
     assert names == {
-        "config.json", "data.json", "metrics.jsonl", "history.png", "samples", "checkpoints",
+        "config.json", "environment.json", "data.json", "metrics.jsonl", "history.png",
+        "samples", "tensorboard", "checkpoints",
         "content.keras", "content.spec.json", "generator.keras", "generator.spec.json",
     }  # fmt: skip
     assert (finished.path / "history.png").read_bytes().startswith(b"\x89PNG")
@@ -91,6 +94,7 @@ class _StopAt(list):
     """A stop request that comes true at one step of a trainer."""
 
     def __init__(self, trainer: Trainer, step: int) -> None:
+        super().__init__(["SIGINT"])
         self.trainer, self.step = trainer, step
 
     def __bool__(self) -> bool:
@@ -136,15 +140,15 @@ def test_a_checkpoint_brings_back_every_variable(film_folder, tiny, tmp_path):
         run = train(config, film_folder, tmp_path / "run")
         index = index_films(film_folder)
         films = [PairCache.load(index.of(split), config.pair) for split in ("train", "val")]
-    before = Trainer(run, *films)
+    before = Trainer(run, *films, tf.distribute.get_strategy())
     before.srgan.phase = "adversarial"
     before.srgan.train_step(next(iter(films[0].frames(4))))
     before.step.assign(7)
     before.checkpoints.save(7)
-    after = Trainer(run, *films)
-    after.restore()
+    after = Trainer(run, *films, tf.distribute.get_strategy())
+    after.restore(StatusBar(None))
     assert int(after.step) == 7
-    for part in ("generator", "discriminator", "optimizer", "discriminator_optimizer"):
+    for part in ("generator", "averaged", "discriminator", "optimizer", "discriminator_optimizer"):
         for old, new in zip(
             getattr(before.srgan, part).variables,
             getattr(after.srgan, part).variables,

@@ -1,9 +1,9 @@
 """From films to (LR, HR) batches: a tf.data pipeline that makes the LR twins on the fly.
 
 `film_pairs` decodes, fits to HR size and degrades, one film at a time. `PairCache` keeps the
-result in memory as the integers the files hold. `training_batches` draws aligned crops and flips
-from it; what it draws is a function of the seed and the position alone, so a run that resumes
-at step n sees what the uninterrupted run would have seen.
+result, in memory or on disk, as the integers the files hold. `training_batches` draws aligned
+crops and flips from it; what it draws is a function of the seed and the position alone, so a run
+that resumes at step n sees what the uninterrupted run would have seen.
 """
 
 from __future__ import annotations
@@ -11,25 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from xraysr.data.cache import DiskCache, MappedRows, StoredPair
 from xraysr.data.fit import load_hr
 from xraysr.data.scan import Film, Skipped
 from xraysr.errors import BadImageError, UserError
 from xraysr.io import read
 from xraysr.pair import Pair, Size
-
-
-class StoredPair(NamedTuple):
-    """One film at both sizes as integers of `bits` bits: uint16, (height, width, 1)."""
-
-    film: Film
-    lr: np.ndarray
-    hr: np.ndarray
-    bits: int
 
 
 def degrade(hr: tf.Tensor, lr_size: Size, bits: tf.Tensor | int) -> tf.Tensor:
@@ -101,7 +92,7 @@ def _prepared_lr(path: Path, pair: Pair, bits: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class PairCache:
-    """Films of one pair in memory, as the integers their files hold.
+    """Films of one pair, in memory or on disk, as the integers their files hold.
 
     Args:
         pair: The sizes.
@@ -114,8 +105,8 @@ class PairCache:
 
     pair: Pair
     films: tuple[Film, ...]
-    lr: np.ndarray
-    hr: np.ndarray
+    lr: np.ndarray | MappedRows
+    hr: np.ndarray | MappedRows
     bits: np.ndarray
     skipped: tuple[Skipped, ...]
 
@@ -126,18 +117,30 @@ class PairCache:
         pair: Pair,
         fit: str = "crop",
         track: Callable[[Iterable[StoredPair]], Iterable[StoredPair]] = iter,
+        *,
+        folder: Path | None = None,
+        pipeline: tuple[int, int] = (0, 1),
     ) -> PairCache:
-        """Reads `films` once. `track` wraps the iteration, for a progress bar.
+        """Reads `films` once.
+
+        Args:
+            films: The films, in the order of the rows.
+            pair: The sizes.
+            fit: How films are fitted to HR size.
+            track: Wraps the iteration over the films, for a progress bar.
+            folder: Where to keep the pairs on disk and find them again; by default they are kept
+                in memory. Several processes share the work of filling it.
+            pipeline: (index, count) of this process among those that fill `folder`.
 
         Raises:
-            UserError: if none of the films can be used.
+            UserError: if none of the films can be used, or `folder` cannot be.
         """
+        if folder is not None:
+            return cls._on_disk(films, pair, fit, track, Path(folder), pipeline)
         skipped: list[Skipped] = []
         stream = film_pairs(films, pair, fit, skipped)
         pairs = list(track(stream))
-        if not pairs:
-            reasons = "; ".join(map(str, skipped[:3]))
-            raise UserError(f"None of {len(films)} films can be used for {pair}: {reasons}")
+        _require_some(len(pairs), films, pair, skipped)
         bits = np.array([each.bits for each in pairs], np.int32)
         dtype = np.uint8 if bits.max() <= 8 else np.uint16
         return cls(
@@ -149,13 +152,94 @@ class PairCache:
             skipped=tuple(skipped),
         )
 
+    @classmethod
+    def _on_disk(
+        cls,
+        films: Sequence[Film],
+        pair: Pair,
+        fit: str,
+        track: Callable[[Iterable[StoredPair]], Iterable[StoredPair]],
+        folder: Path,
+        pipeline: tuple[int, int],
+    ) -> PairCache:
+        disk = DiskCache(folder, films, pair, fit)
+        stream = disk.fill(lambda some, left: film_pairs(some, pair, fit, left), pipeline)
+        for _ in track(stream):
+            pass
+        contents = disk.contents()
+        rows = [row for content in contents for row in content["films"]]
+        skipped = [
+            Skipped(films[row].path, why) for content in contents for row, why in content["skipped"]
+        ]
+        _require_some(len(rows), films, pair, skipped)
+        bits = np.array([each for content in contents for each in content["bits"]], np.int32)
+        dtype = np.uint8 if bits.max() <= 8 else np.uint16
+        counts = [len(content["films"]) for content in contents]
+        return cls(
+            pair=pair,
+            films=tuple(films[row] for row in rows),
+            lr=disk.rows("lr", counts, dtype),
+            hr=disk.rows("hr", counts, dtype),
+            bits=bits,
+            skipped=tuple(skipped),
+        )
+
     def __len__(self) -> int:
         return len(self.films)
 
     def frames(self, batch: int) -> tf.data.Dataset:
         """Whole films in order: batches of (LR, HR), float32 in [0, 1]."""
-        dataset = tf.data.Dataset.from_tensor_slices((self.lr, self.hr, self.bits))
-        return dataset.batch(batch).map(_to_float).prefetch(tf.data.AUTOTUNE)
+
+        def whole(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return self.windows(rows, tf.zeros_like(rows), tf.zeros_like(rows), self.pair.lr)
+
+        return tf.data.Dataset.range(len(self)).batch(batch).map(whole).prefetch(tf.data.AUTOTUNE)
+
+    def windows(
+        self, rows: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, lr_size: Size
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Windows of LR and HR at the same place, cut on the host; no more than they is read.
+
+        Args:
+            rows: Which films, int64, shape (n,).
+            tops: Upper edge of each window in LR pixels, int64, shape (n,).
+            lefts: Left edge of each, likewise.
+            lr_size: (height, width) of the LR windows.
+
+        Returns:
+            float32 in [0, 1], shapes (n, *lr_size, 1) and (n, *hr_size, 1).
+        """
+        scale = self.pair.scale
+        hr_size = (lr_size[0] * scale, lr_size[1] * scale)
+
+        def cut(rows, tops, lefts):
+            places = list(zip(rows, tops, lefts, strict=True))
+            lr = [_window(self.lr[row], top, left, lr_size) for row, top, left in places]
+            hr = [
+                _window(self.hr[row], top * scale, left * scale, hr_size)
+                for row, top, left in places
+            ]
+            return np.stack(lr), np.stack(hr), self.bits[rows]
+
+        types = (self.lr.dtype, self.hr.dtype, np.int32)
+        lr, hr, bits = tf.numpy_function(cut, [rows, tops, lefts], types)
+        levels = (2.0 ** tf.cast(bits, tf.float32) - 1.0)[:, None, None, None]
+        return (
+            tf.ensure_shape(tf.cast(lr, tf.float32) / levels, (rows.shape[0], *lr_size, 1)),
+            tf.ensure_shape(tf.cast(hr, tf.float32) / levels, (rows.shape[0], *hr_size, 1)),
+        )
+
+
+def _require_some(
+    usable: int, films: Sequence[Film], pair: Pair, skipped: Sequence[Skipped]
+) -> None:
+    if not usable:
+        reasons = "; ".join(map(str, skipped[:3]))
+        raise UserError(f"None of {len(films)} films can be used for {pair}: {reasons}")
+
+
+def _window(image: np.ndarray, top: int, left: int, size: Size) -> np.ndarray:
+    return image[top : top + size[0], left : left + size[1]]
 
 
 def training_batches(
@@ -166,52 +250,60 @@ def training_batches(
     flips: bool,
     seed: int,
     first_step: int = 0,
+    pipeline: tuple[int, int] = (0, 1),
+    replicas: int = 1,
 ) -> tf.data.Dataset:
     """Endless batches of aligned random crops, shuffled anew each epoch.
 
+    Several processes, each with several replicas, draw together what one would draw alone.
+
     Args:
         cache: The films to draw from.
-        batch: Images in a batch.
+        batch: Images in the batch of a step, on all processes and replicas together.
         crop: Side of the LR crop in pixels, None for whole films.
         flips: Mirror half of them left to right. Leave off where laterality matters.
         seed: The same seed gives the same batches.
-        first_step: Number of batches to pass over, for a run that resumes.
+        first_step: Number of steps to pass over, for a run that resumes.
+        pipeline: (index, count) of this process among those that read.
+        replicas: Devices this process feeds; the batch of a step comes in that many parts.
 
     Returns:
-        Dataset of (LR, HR): float32 in [0, 1], shapes (batch, crop, crop, 1) and
-        (batch, scale crop, scale crop, 1).
+        Dataset of (LR, HR): float32 in [0, 1], shapes (n, crop, crop, 1) and
+        (n, scale crop, scale crop, 1), n being the batch of one replica.
     """
-    count, scale = len(cache), cache.pair.scale
+    process, processes = pipeline
+    if batch % (processes * replicas):
+        raise UserError(
+            f"The batch must be a multiple of the number of devices, {processes * replicas}. "
+            f"Received: batch={batch}"
+        )
+    share = batch // processes
+    count = len(cache)
     lr_size = cache.pair.lr if crop is None else (crop, crop)
     if any(side > limit for side, limit in zip(lr_size, cache.pair.lr, strict=True)):
         raise UserError(
             f"The crop must fit into the LR image of {cache.pair}. Received: crop={crop}"
         )
-    hr_size = tuple(side * scale for side in lr_size)
     free = [limit - side + 1 for limit, side in zip(cache.pair.lr, lr_size, strict=True)]
-    lr_all, hr_all, bits_all = (tf.constant(each) for each in (cache.lr, cache.hr, cache.bits))
 
-    def draw(position: tf.Tensor):
+    def draw(own: tf.Tensor):
+        position = own // share * batch + process * share + own % share
         epoch, place = position // count, position % count
         row = tf.random.experimental.index_shuffle(place, tf.stack([seed, epoch]), count - 1)
         chance = tf.random.stateless_uniform([3], tf.stack([seed, position]))
         top, left = (tf.cast(chance[axis] * free[axis], tf.int64) for axis in range(2))
-        lr = tf.slice(lr_all, [row, top, left, 0], [1, *lr_size, 1])[0]
-        hr = tf.slice(hr_all, [row, top * scale, left * scale, 0], [1, *hr_size, 1])[0]
-        if flips:
-            mirror = chance[2] < 0.5
-            lr, hr = (tf.where(mirror, image[:, ::-1], image) for image in (lr, hr))
-        return lr, hr, bits_all[row]
+        return row, top, left, chance[2] < 0.5
+
+    def cut(row: tf.Tensor, top: tf.Tensor, left: tf.Tensor, mirror: tf.Tensor):
+        images = cache.windows(row, top, left, lr_size)
+        if not flips:
+            return images
+        return tuple(tf.where(mirror[:, None, None, None], x[:, :, ::-1], x) for x in images)
 
     return (
-        tf.data.Dataset.range(first_step * batch, np.iinfo(np.int64).max)
+        tf.data.Dataset.range(first_step * share, np.iinfo(np.int64).max)
         .map(draw, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(batch, drop_remainder=True)
-        .map(_to_float, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(share // replicas, drop_remainder=True)
+        .map(cut, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
     )
-
-
-def _to_float(lr: tf.Tensor, hr: tf.Tensor, bits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    levels = (2.0 ** tf.cast(bits, tf.float32) - 1.0)[:, None, None, None]
-    return tf.cast(lr, tf.float32) / levels, tf.cast(hr, tf.float32) / levels

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from xraysr.data.scan import Skipped
 from xraysr.files import write_json
 from xraysr.pair import Pair
+from xraysr.progress import show
 
 RESAMPLES = 2000
 REFERENCE = "Lanczos"
-LOG_WIDTH = 120
 
 
 @dataclass(frozen=True)
@@ -114,8 +112,8 @@ class Report:
         return table
 
     def show(self) -> None:
-        """Prints the table; wide enough to be read where there is no terminal."""
-        Console(width=None if sys.stdout.isatty() else LOG_WIDTH).print(self.table())
+        """Prints the table."""
+        show(self.table())
 
     def markdown(self) -> str:
         """The same table in Markdown, with its title as caption."""

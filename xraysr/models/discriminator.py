@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from xraysr.models.layers import SpectralConv2D
 from xraysr.pair import Size
 
 MAX_FILTERS_FACTOR = 8
@@ -21,19 +22,28 @@ class ConvNormAct(keras.layers.Layer):
         filters: Output channels.
         strides: 1, or 2 to halve the image.
         batch_norm: False for the first layer of a discriminator.
+        spectral_norm: Hold the convolution at spectral norm 1,
+            [Miyato et al., 2018](https://arxiv.org/abs/1802.05957).
 
     Input shape: (batch, height, width, channels).
     Output shape: (batch, height / strides, width / strides, filters), rounded up.
     """
 
     def __init__(
-        self, filters: int, strides: int = 1, batch_norm: bool = True, **kwargs: Any
+        self,
+        filters: int,
+        strides: int = 1,
+        batch_norm: bool = True,
+        spectral_norm: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         self.strides = strides
         self.batch_norm = batch_norm
-        self.convolution = keras.layers.Conv2D(
+        self.spectral_norm = spectral_norm
+        convolution = SpectralConv2D if spectral_norm else keras.layers.Conv2D
+        self.convolution = convolution(
             filters, 3, strides=strides, padding="same", use_bias=not batch_norm, name="conv"
         )
         self.norm = (
@@ -48,7 +58,7 @@ class ConvNormAct(keras.layers.Layer):
             self.norm.build(self.compute_output_shape(input_shape))
 
     def call(self, inputs, training=False):
-        x = self.convolution(inputs)
+        x = self.convolution(inputs, **({"training": training} if self.spectral_norm else {}))
         if self.norm is not None:
             x = self.norm(x, training=training)
         return ops.leaky_relu(x, 0.2)
@@ -62,17 +72,18 @@ class ConvNormAct(keras.layers.Layer):
             "filters": self.filters,
             "strides": self.strides,
             "batch_norm": self.batch_norm,
+            "spectral_norm": self.spectral_norm,
         }
 
 
-def _strided_stages(stages: int, filters: int) -> list[ConvNormAct]:
+def _strided_stages(stages: int, filters: int, spectral_norm: bool) -> list[ConvNormAct]:
     """`stages` halvings; channels double from `filters` up to 8 times as many."""
     layers: list[ConvNormAct] = []
     for stage in range(stages):
         width = filters * min(2**stage, MAX_FILTERS_FACTOR)
         layers += [
-            ConvNormAct(width, 1, batch_norm=stage > 0, name=f"stage_{stage}"),
-            ConvNormAct(width, 2, name=f"stage_{stage}_down"),
+            ConvNormAct(width, 1, stage > 0, spectral_norm, name=f"stage_{stage}"),
+            ConvNormAct(width, 2, True, spectral_norm, name=f"stage_{stage}_down"),
         ]
     return layers
 
@@ -88,6 +99,7 @@ class Discriminator(keras.Model):
         size: (height, width) of the HR images, at least 16 pixels each.
         filters: Channels of the first stage; later stages have up to 8 times as many.
         dense_units: Width of the layer before the verdict.
+        spectral_norm: Hold the convolutions at spectral norm 1.
 
     Input shape: (batch, height, width, 1), float32 in [0, 1]. Output shape: (batch, 1), logits.
 
@@ -96,7 +108,12 @@ class Discriminator(keras.Model):
     """
 
     def __init__(
-        self, size: Size, filters: int = 64, dense_units: int = 1024, **kwargs: Any
+        self,
+        size: Size,
+        filters: int = 64,
+        dense_units: int = 1024,
+        spectral_norm: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if min(size) < 16:
@@ -104,7 +121,8 @@ class Discriminator(keras.Model):
         self.size = tuple(size)
         self.filters = filters
         self.dense_units = dense_units
-        self.stages = _strided_stages(round(math.log2(min(size) / 6)), filters)
+        self.spectral_norm = spectral_norm
+        self.stages = _strided_stages(round(math.log2(min(size) / 6)), filters, spectral_norm)
         self.flatten = keras.layers.Flatten(name="flatten")
         self.dense = keras.layers.Dense(dense_units, name="dense")
         self.verdict = keras.layers.Dense(1, dtype="float32", name="verdict")
@@ -130,6 +148,7 @@ class Discriminator(keras.Model):
             "size": self.size,
             "filters": self.filters,
             "dense_units": self.dense_units,
+            "spectral_norm": self.spectral_norm,
         }
 
 
@@ -140,6 +159,7 @@ class PatchDiscriminator(keras.Model):
     Args:
         stages: Halvings; three make each verdict see a patch of 45 pixels.
         filters: Channels of the first stage; later stages have up to 8 times as many.
+        spectral_norm: Hold the convolutions at spectral norm 1.
 
     Input shape: (batch, height, width, 1), float32 in [0, 1].
     Output shape: (batch, height / 2**stages, width / 2**stages, 1), logits, rounded up.
@@ -148,13 +168,16 @@ class PatchDiscriminator(keras.Model):
         [Isola et al., 2017](https://arxiv.org/abs/1611.07004)
     """
 
-    def __init__(self, stages: int = 3, filters: int = 16, **kwargs: Any) -> None:
+    def __init__(
+        self, stages: int = 3, filters: int = 16, spectral_norm: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if stages < 1:
             raise ValueError(f"PatchDiscriminator needs stages >= 1. Received: stages={stages}")
         self.stage_count = stages
         self.filters = filters
-        self.stages = _strided_stages(stages, filters)
+        self.spectral_norm = spectral_norm
+        self.stages = _strided_stages(stages, filters, spectral_norm)
         self.verdict = keras.layers.Conv2D(1, 3, padding="same", dtype="float32", name="verdict")
 
     @property
@@ -185,4 +208,9 @@ class PatchDiscriminator(keras.Model):
         return shape
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "stages": self.stage_count, "filters": self.filters}
+        return {
+            **super().get_config(),
+            "stages": self.stage_count,
+            "filters": self.filters,
+            "spectral_norm": self.spectral_norm,
+        }

@@ -107,7 +107,14 @@ class ResidualBlock(keras.layers.Layer):
         self.width = width
         self.batch_norm = batch_norm
         self.convolutions = [
-            keras.layers.Conv2D(width, 3, padding="same", kernel_initializer=start, name=name)
+            keras.layers.Conv2D(
+                width,
+                3,
+                padding="same",
+                use_bias=not batch_norm,
+                kernel_initializer=start,
+                name=name,
+            )  # fmt: skip
             for name, start in (("first", "he_normal"), ("second", "zeros"))
         ]
         self.norms = [
@@ -171,3 +178,39 @@ class SubpixelUpsample(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "filters": self.filters, "factor": self.factor}
+
+
+@keras.saving.register_keras_serializable("xraysr")
+class SpectralConv2D(keras.layers.Conv2D):
+    """`Conv2D` whose kernel is divided by its spectral norm, which is then 1.
+
+    Each call in training moves the estimate of the norm by one power iteration, in float32 under
+    any precision. Only the estimate is assigned: the kernel stays the optimizer's alone, and the
+    gradient passes through the norm, as published.
+
+    Input and output shape: those of `Conv2D`.
+
+    Reference:
+        [Miyato et al., 2018](https://arxiv.org/abs/1802.05957)
+    """
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> keras.Variable:
+        return super().add_weight(*args, **{**kwargs, "autocast": False})
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.direction = self.add_weight(
+            shape=(self.filters, 1), initializer="random_normal", trainable=False, name="direction"
+        )
+
+    def call(self, inputs, training=False):
+        matrix = ops.reshape(self.kernel, (-1, self.filters))
+        left = ops.stop_gradient(ops.normalize(ops.matmul(matrix, self.direction), axis=0))
+        right = ops.matmul(ops.transpose(matrix), left)
+        direction = ops.stop_gradient(ops.normalize(right, axis=0))
+        if training:
+            self.direction.assign(direction)
+        norm = ops.sum(right * direction)
+        kernel = ops.cast(self.kernel / norm, self.compute_dtype)
+        outputs = self.convolution_op(inputs, kernel)
+        return outputs + ops.cast(self.bias, self.compute_dtype) if self.use_bias else outputs

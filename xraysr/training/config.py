@@ -11,8 +11,11 @@ from typing import Any
 from xraysr.data.fit import FITS
 from xraysr.errors import UserError
 from xraysr.pair import Pair
+from xraysr.training.losses import ADVERSARIAL_LOSSES, CONTENT_LOSSES
 
 DISCRIMINATORS = ("patch", "srgan")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+PLATEAU = "plateau"
 WARM_UP = 0.02
 
 
@@ -28,6 +31,9 @@ class TrainConfig:
         minutes: Training time of both phases together, loading and validation not counted.
         adversarial_share: Part of the length that goes to the adversarial phase; 0 leaves a
             generator of highest fidelity, trained on content alone.
+        adversarial_from: Instead of the share, a step at which the adversarial phase begins, or
+            `plateau`: when the validation PSNR no longer rises.
+        precision: `float32`, `mixed_bfloat16` or `mixed_float16`; weights are float32 in each.
         depth: Residual blocks of the generator.
         width: Feature channels of the generator.
         batch_norm: Batch normalisation in the generator.
@@ -38,10 +44,17 @@ class TrainConfig:
         fit: How films are fitted to HR size: `crop`, `pad` or `stretch`.
         learning_rate: Peak of the content phase; warms up, then falls as a cosine.
         adversarial_learning_rate: The same for both networks of the adversarial phase.
-        content_weight: Factor of the L1 loss.
+        content_loss: `l1`, `charbonnier` or `mse`.
+        adversarial_loss: `bce`, `least_squares`, `hinge` or `relativistic`.
+        content_weight: Factor of the content loss.
         adversarial_weight: Factor of the adversarial loss of the generator.
         feature_weight: Factor of the feature loss; needs `vgg19`.
         vgg19: Weights file of the feature extractor.
+        r1_weight: Factor of half the R1 penalty of the discriminator.
+        spectral_norm: Hold the discriminator's convolutions at spectral norm 1.
+        label_smoothing: What is taken off the discriminator's goal for real images.
+        clip_norm: Largest global norm of each network's gradient; 0 does not clip.
+        average_decay: Decay of the averaged generator, which validates and is exported.
         validate_every: Steps between validation, checkpoint and sample image.
         seed: Seed of initial weights and of the order of the data.
         resplit: Merge the split folders and split anew by patient.
@@ -52,6 +65,8 @@ class TrainConfig:
     steps: int | None = None
     minutes: float | None = None
     adversarial_share: float = 0.25
+    adversarial_from: int | str | None = None
+    precision: str = "float32"
     depth: int = 8
     width: int = 32
     batch_norm: bool = False
@@ -62,10 +77,17 @@ class TrainConfig:
     fit: str = "crop"
     learning_rate: float = 1e-3
     adversarial_learning_rate: float = 2e-4
+    content_loss: str = "l1"
+    adversarial_loss: str = "bce"
     content_weight: float = 1.0
     adversarial_weight: float = 2e-3
     feature_weight: float = 0.0
     vgg19: str | None = None
+    r1_weight: float = 0.0
+    spectral_norm: bool = False
+    label_smoothing: float = 0.0
+    clip_norm: float = 0.0
+    average_decay: float = 0.999
     validate_every: int = 500
     seed: int = 0
     resplit: bool = False
@@ -104,16 +126,36 @@ class TrainConfig:
             " or ".join(DISCRIMINATORS),
             self.discriminator,
         )
+        for name, choices in (
+            ("precision", PRECISIONS),
+            ("content_loss", tuple(CONTENT_LOSSES)),
+            ("adversarial_loss", tuple(ADVERSARIAL_LOSSES)),
+        ):
+            value = getattr(self, name)
+            self._require(value in choices, name, " or ".join(choices), value)
         for name in ("learning_rate", "adversarial_learning_rate"):
             self._require(getattr(self, name) > 0, name, "more than 0", getattr(self, name))
-        for name in ("content_weight", "adversarial_weight", "feature_weight", "seed"):
+        for name in (
+            "content_weight", "adversarial_weight", "feature_weight", "r1_weight", "clip_norm",
+            "seed",
+        ):  # fmt: skip
             self._require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
+        for name in ("label_smoothing", "average_decay"):
+            value = getattr(self, name)
+            self._require(0 <= value < 1, name, "from 0 to below 1", value)
         self._require(
             (self.feature_weight > 0) == (self.vgg19 is not None),
-            "feature_weight and vgg19",
-            "both or neither",
-            (self.feature_weight, self.vgg19),
-        )
+            "feature_weight and vgg19", "both or neither", (self.feature_weight, self.vgg19),
+        )  # fmt: skip
+        start = self.adversarial_from
+        self._require(
+            start in (None, PLATEAU) or (isinstance(start, int) and start > 0),
+            "adversarial_from", f"a step above 0 or {PLATEAU!r}", start,
+        )  # fmt: skip
+        self._require(
+            not isinstance(start, int) or (self.steps is not None and start < self.steps),
+            "adversarial_from", "a step below steps", start,
+        )  # fmt: skip
 
     @staticmethod
     def _require(holds: bool, name: str, expected: str, received: Any) -> None:
@@ -121,8 +163,18 @@ class TrainConfig:
             raise UserError(f"{name} must be {expected}. Received: {name}={received}")
 
     @property
-    def switch(self) -> float:
-        """The point of the run, from 0 to 1, where the adversarial phase begins."""
+    def is_adversarial(self) -> bool:
+        """Whether there is an adversarial phase at all."""
+        return self.adversarial_from is not None or self.adversarial_share > 0
+
+    @property
+    def planned_switch(self) -> float | None:
+        """Progress at which the adversarial phase will begin; None if validation decides."""
+        if self.adversarial_from == PLATEAU:
+            return None
+        if isinstance(self.adversarial_from, int):
+            assert self.steps is not None
+            return self.adversarial_from / self.steps
         return 1.0 - self.adversarial_share
 
     def progress(self, step: int, seconds: float) -> float:
@@ -132,19 +184,23 @@ class TrainConfig:
         assert self.steps is not None
         return min(step / self.steps, 1.0)
 
-    def phase(self, progress: float) -> str:
-        """`content` or `adversarial`."""
-        return "content" if progress < self.switch else "adversarial"
+    def learning_rate_at(self, progress: float, switched: float | None) -> float:
+        """Warm-up over the first 2 % of each phase, then a cosine down to 1 % of the peak.
 
-    def learning_rate_at(self, progress: float) -> float:
-        """Warm-up over the first 2 % of each phase, then a cosine down to 1 % of the peak."""
-        if self.phase(progress) == "content":
-            peak, done = self.learning_rate, progress / self.switch
+        A content phase whose end nobody knows yet stays at the peak.
+
+        Args:
+            progress: How much of the run is behind, 0 to 1.
+            switched: Progress at which the adversarial phase began; None before that.
+        """
+        if switched is not None:
+            peak, done = self.adversarial_learning_rate, (progress - switched) / (1.0 - switched)
+        elif self.planned_switch is not None:
+            peak, done = self.learning_rate, progress / self.planned_switch
         else:
-            peak = self.adversarial_learning_rate
-            done = (progress - self.switch) / self.adversarial_share
+            return self.learning_rate * min(1.0, (progress + 1e-3) / WARM_UP)
         warm = min(1.0, (done + 1e-3) / WARM_UP)
-        return peak * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+        return peak * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
 
     def to_json(self) -> dict[str, Any]:
         """Plain types, as config.json holds them."""

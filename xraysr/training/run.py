@@ -18,10 +18,12 @@ class Run:
     | file | holds |
     |---|---|
     | `config.json` | the settings |
+    | `environment.json` | versions, devices, hash of the data, commit |
     | `data.json` | which films trained, validated, were held out for test, or were skipped |
     | `metrics.jsonl` | one JSON object per line: losses, validation PSNR, images/s |
     | `history.png` | the same, drawn |
     | `samples/` | LR, SR and HR of a validation film as training went on |
+    | `tensorboard/` | curves and samples for TensorBoard |
     | `checkpoints/` | what `--resume` needs |
     | `content.keras` | the generator after the content phase, where an adversarial one follows |
     | `generator.keras` | the trained generator |
@@ -77,6 +79,11 @@ class Run:
         return self.path / "content.keras"
 
     @property
+    def history(self) -> Path:
+        """The picture of both losses and of the validation PSNR."""
+        return self.path / "history.png"
+
+    @property
     def finished(self) -> bool:
         """Whether the training came to its end."""
         return self.generator.is_file()
@@ -85,11 +92,19 @@ class Run:
         """Content of data.json."""
         return json.loads((self.path / "data.json").read_text("utf-8"))
 
-    def data_root(self) -> Path:
+    def environment(self) -> dict[str, Any] | None:
+        """Content of environment.json; None where it is missing or damaged."""
+        try:
+            content = json.loads((self.path / "environment.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return content if isinstance(content, dict) else None
+
+    def data_root(self) -> str:
         """The folder of films the run was begun with."""
         if not (self.path / "data.json").is_file():
             raise UserError(f"The run in {self.path} ended before it began; start it anew.")
-        return Path(self.data()["root"])
+        return str(self.data()["root"])
 
     def sample(self, step: int) -> Path:
         """Where the sample image of a step lies."""
@@ -104,12 +119,18 @@ class Run:
         """The lines of metrics.jsonl; a line that a killed process left unfinished is passed."""
         path = self.path / "metrics.jsonl"
         entries = []
-        for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
+        for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():
             try:
-                entries.append(json.loads(line))
+                entry = json.loads(line)
             except json.JSONDecodeError:
                 continue
+            if isinstance(entry, dict) and "step" in entry:
+                entries.append(entry)
         return entries
+
+    def scores(self) -> dict[int, float]:
+        """Validation PSNR in dB by step, the untrained generator's first."""
+        return {each["step"]: each["val_psnr"] for each in self.records() if "val_psnr" in each}
 
     def forget_after(self, step: int) -> None:
         """Drops what was recorded after `step`, because it will be done again."""

@@ -6,9 +6,11 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import ops
 
 from xraysr.models import Generator
+from xraysr.training.averaging import decay_at, update_average
+from xraysr.training.losses import ADVERSARIAL_LOSSES, CONTENT_LOSSES, r1_penalty
+from xraysr.training.optimizers import apply_gradients, guarded
 
 PHASES = ("content", "adversarial")
 
@@ -17,18 +19,21 @@ PHASES = ("content", "adversarial")
 class SRGAN(keras.Model):
     """Super-resolution GAN with a custom `train_step` in two phases.
 
-    In the `content` phase the generator alone learns to minimise the L1 distance to HR. In the
+    In the `content` phase the generator alone learns to minimise the content loss. In the
     `adversarial` phase the discriminator learns to tell HR from SR and the generator minimises
     content + adversarial + feature loss. Assign `phase` to switch.
 
-    Every loss is a plain mean over the replica's part of the batch; gradients are averaged over
-    all replicas before the optimizers see them, so loss weights mean the same on any number of
-    devices.
+    Every loss is a plain mean over the replica's part of the batch, and gradients are averaged
+    over all replicas before they are clipped, checked and applied: loss weights mean the same on
+    any number of devices, and a batch that gives a non-finite gradient on one replica is passed
+    over by all.
 
     Args:
         generator: Maps LR to SR.
         discriminator: Maps an HR-sized image to logits; needed in the adversarial phase only.
         feature_extractor: Maps an HR-sized image to features, for the feature loss.
+        averaged: A generator of the same shape that follows the moving average of the first, for
+            validation and export; None keeps none.
 
     Example:
         >>> srgan = SRGAN(Generator.for_pair("64:256"), PatchDiscriminator())
@@ -48,17 +53,17 @@ class SRGAN(keras.Model):
         generator: Generator,
         discriminator: keras.Model | None = None,
         feature_extractor: keras.Model | None = None,
+        averaged: Generator | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.generator = generator
         self.discriminator: Any = discriminator
         self.feature_extractor: Any = feature_extractor
+        self.averaged: Any = averaged
         self._phase = "content"
-        self.trackers = {
-            name: keras.metrics.Mean(name=name)
-            for name in ("content", "adversarial", "feature", "discriminator")
-        }
+        names = ("content", "adversarial", "feature", "discriminator", "accuracy", "skipped")
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
         self.psnr = keras.metrics.Mean(name="psnr")
 
     @property
@@ -79,38 +84,81 @@ class SRGAN(keras.Model):
         self,
         generator_optimizer: keras.optimizers.Optimizer,
         discriminator_optimizer: keras.optimizers.Optimizer | None = None,
+        content_loss: str = "l1",
+        adversarial_loss: str = "bce",
         content_weight: float = 1.0,
-        adversarial_weight: float = 1e-3,
+        adversarial_weight: float = 2e-3,
         feature_weight: float = 0.0,
+        r1_weight: float = 0.0,
+        label_smoothing: float = 0.0,
+        clip_norm: float | None = None,
+        average_decay: float = 0.999,
         **kwargs: Any,
     ) -> None:
-        """Sets the optimizers and the weights of the generator's losses."""
+        """Sets optimizers and losses, and builds what is not built yet for any size of image.
+
+        Args:
+            generator_optimizer: Wrapped in a `LossScaleOptimizer`, unless it is one.
+            discriminator_optimizer: The same.
+            content_loss: `l1`, `charbonnier` or `mse`.
+            adversarial_loss: `bce`, `least_squares`, `hinge` or `relativistic`.
+            content_weight: Factor of the content loss.
+            adversarial_weight: Factor of the generator's adversarial loss.
+            feature_weight: Factor of the feature loss.
+            r1_weight: Factor of half the R1 penalty of the discriminator.
+            label_smoothing: What is taken off the discriminator's goal for real images.
+            clip_norm: Largest global norm of each network's gradient.
+            average_decay: Of the averaged generator.
+        """
         if self.discriminator is not None and discriminator_optimizer is None:
             raise ValueError("compile needs discriminator_optimizer. Received: None")
         if feature_weight and self.feature_extractor is None:
             raise ValueError(
-                f"A feature loss needs a feature_extractor. Received: "
+                "A feature loss needs a feature_extractor. Received: "
                 f"feature_weight={feature_weight}"
             )
-        super().compile(optimizer=generator_optimizer, **kwargs)
-        self.discriminator_optimizer: Any = discriminator_optimizer
-        self.content_weight = content_weight
-        self.adversarial_weight = adversarial_weight
-        self.feature_weight = feature_weight
+        super().compile(optimizer=guarded(generator_optimizer), **kwargs)
+        self.discriminator_optimizer: Any = guarded(discriminator_optimizer)
+        self.loss_settings: dict[str, Any] = {
+            "content_loss": content_loss,
+            "adversarial_loss": adversarial_loss,
+            "content_weight": content_weight,
+            "adversarial_weight": adversarial_weight,
+            "feature_weight": feature_weight,
+            "r1_weight": r1_weight,
+            "label_smoothing": label_smoothing,
+            "clip_norm": clip_norm,
+            "average_decay": average_decay,
+        }
+        self._content_loss = CONTENT_LOSSES[content_loss]
+        self._discriminator_loss, self._generator_loss = ADVERSARIAL_LOSSES[adversarial_loss]
+        self._weights_of = {
+            "content": content_weight,
+            "adversarial": adversarial_weight,
+            "feature": feature_weight,
+        }
 
-    def build_optimizers(self) -> None:
-        """Creates the optimizers' state, so that a checkpoint can hold it from the first step."""
-        self.optimizer.build(self.generator.trainable_variables)
-        if self.discriminator is not None:
-            self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        # What is built here, a checkpoint can hold from the first step on.
+        self.build((None, None, None, 1))
+        for network, optimizer in (
+            (self.generator, self.optimizer),
+            (self.discriminator, self.discriminator_optimizer),
+        ):
+            if network is not None and not optimizer.built:
+                optimizer.build(network.trainable_variables)
+
+    def build(self, input_shape):
+        for network in (self.generator, self.averaged, self.discriminator):
+            if network is not None and not network.built:
+                network.build(input_shape)
 
     def checkpoint_parts(self) -> dict[str, list[tf.Variable]]:
         """Every variable a `tf.train.Checkpoint` must hold to go on as if nothing had happened.
 
-        They are listed, because a checkpoint of the models themselves leaves out layers that are
-        kept in a Python list.
+        They are listed, because a checkpoint of the objects themselves leaves out layers kept in
+        a Python list and the optimizer inside a `LossScaleOptimizer`.
         """
-        names = ("generator", "discriminator", "optimizer", "discriminator_optimizer")
+        names = ("generator", "averaged", "discriminator", "optimizer", "discriminator_optimizer")
         parts = {name: getattr(self, name) for name in names}
         return {
             name: [variable.value for variable in part.variables]
@@ -127,80 +175,114 @@ class SRGAN(keras.Model):
 
     def train_step(self, data):
         lr, hr = data
+        state = self._forward_state()
+        before = [tf.identity(variable) for variable in state]
+        steps = tf.identity(self.optimizer.iterations)
         with tf.GradientTape() as tape:
             sr = self.generator(lr, training=True)
+            good = tf.constant(True)
             if self.phase == "adversarial":
                 with tape.stop_recording():
-                    self._discriminator_step(sr, hr)
+                    good = self._discriminator_step(sr, hr)
             losses = self._generator_losses(sr, hr)
-            weights = {
-                "content": self.content_weight,
-                "adversarial": self.adversarial_weight,
-                "feature": self.feature_weight,
-            }
-            total = sum(weights[name] * loss for name, loss in losses.items())
-        self._apply(self.optimizer, tape, total, self.generator)
-        for name, loss in losses.items():
-            self.trackers[name].update_state(loss)
-        shown = self.trackers if self.phase == "adversarial" else ("content",)
-        return {name: self.trackers[name].result() for name in shown}
+            total = sum(self._weights_of[name] * loss for name, loss in losses.items())
+            scaled = self.optimizer.scale_loss(total)
+        applied = self._apply(self.optimizer, tape, scaled, self.generator)
+        good &= self._track({**losses, "total": total}, applied)
+        for variable, value in zip(state, before, strict=True):
+            variable.assign(tf.where(good, variable, value))
+        if self.averaged is not None:
+            now = tf.identity(self.optimizer.iterations)
+            decay = decay_at(now, self.loss_settings["average_decay"])
+            update_average(self.averaged, self.generator, decay, now > steps)
+        names = [name for name in self.trackers if name in losses or name == "skipped"]
+        if self.phase == "adversarial":
+            names += ["discriminator", "accuracy"]
+        return {name: self.trackers[name].result() for name in names}
+
+    def _forward_state(self) -> list[tf.Variable]:
+        """What the networks' forward passes change, which a bad batch must not."""
+        networks = [self.generator]
+        if self.phase == "adversarial":
+            networks.append(self.discriminator)
+        return [variable.value for each in networks for variable in each.non_trainable_variables]
 
     def _generator_losses(self, sr, hr) -> dict[str, tf.Tensor]:
-        losses = {"content": ops.mean(ops.abs(sr - hr))}
+        losses = {"content": self._content_loss(sr, hr)}
         if self.phase == "adversarial":
-            losses["adversarial"] = _verdict_loss(self.discriminator(sr, training=True), 1.0)
+            real, fake = self._verdicts(hr, sr)
+            losses["adversarial"] = self._generator_loss(real, fake)
             if self.feature_extractor is not None:
                 difference = self.feature_extractor(sr) - self.feature_extractor(hr)
-                losses["feature"] = ops.mean(ops.square(difference))
+                losses["feature"] = tf.reduce_mean(tf.square(tf.cast(difference, tf.float32)))
         return losses
 
-    def _discriminator_step(self, sr, hr) -> None:
+    def _verdicts(self, hr, sr):
+        """Logits of real images, where the generator's loss looks at them, and of SR."""
+        fake = self.discriminator(sr, training=True)
+        relative = self.loss_settings["adversarial_loss"] == "relativistic"
+        return (self.discriminator(hr, training=True) if relative else fake), fake
+
+    def _discriminator_step(self, sr, hr) -> tf.Tensor:
+        r1_weight = self.loss_settings["r1_weight"]
         with tf.GradientTape() as tape:
             real = self.discriminator(hr, training=True)
             fake = self.discriminator(sr, training=True)
-            loss = 0.5 * (_verdict_loss(real, 1.0) + _verdict_loss(fake, 0.0))
-        self._apply(self.discriminator_optimizer, tape, loss, self.discriminator)
-        self.trackers["discriminator"].update_state(loss)
+            loss = self._discriminator_loss(real, fake, self.loss_settings["label_smoothing"])
+            if r1_weight:
+                loss += 0.5 * r1_weight * r1_penalty(self.discriminator, hr)
+            scaled = self.discriminator_optimizer.scale_loss(loss)
+        applied = self._apply(self.discriminator_optimizer, tape, scaled, self.discriminator)
+        threshold = 0.5 if self.loss_settings["adversarial_loss"] == "least_squares" else 0.0
+        right = [tf.cast(real > threshold, tf.float32), tf.cast(fake <= threshold, tf.float32)]
+        accuracy = tf.reduce_mean(tf.stack(right))
+        return self._track({"discriminator": loss, "accuracy": accuracy}, applied)
 
-    @staticmethod
-    def _apply(optimizer, tape, loss, model) -> None:
-        """One optimizer step with the mean of all replicas' gradients."""
+    def _apply(self, optimizer, tape, loss, model) -> tf.Tensor:
+        gradients = tape.gradient(loss, model.trainable_variables)
+        clip_norm = self.loss_settings["clip_norm"]
+        return apply_gradients(optimizer, gradients, model.trainable_variables, clip_norm)
+
+    def _track(self, losses: dict[str, tf.Tensor], applied: tf.Tensor) -> tf.Tensor:
+        """Notes the means of all replicas where they are finite; `skipped` counts the rest.
+
+        Returns:
+            Whether the losses are finite and the step was `applied`: the same on all replicas.
+        """
         replica = tf.distribute.get_replica_context()
-        count = replica.num_replicas_in_sync
-        variables = model.trainable_variables
-        gradients = replica.all_reduce(tf.distribute.ReduceOp.MEAN, tape.gradient(loss, variables))
-        # `apply` sums over the replicas once more.
-        optimizer.apply([gradient / count for gradient in gradients], variables)
+        means = replica.all_reduce(tf.distribute.ReduceOp.MEAN, list(losses.values()))
+        good = applied & tf.reduce_all(tf.math.is_finite(tf.stack(means)))
+        weight = tf.cast(good, tf.float32)
+        for name, mean in zip(losses, means, strict=True):
+            if name in self.trackers:
+                self.trackers[name].update_state(tf.where(good, mean, 0.0), sample_weight=weight)
+        self.trackers["skipped"].update_state(1.0 - weight)
+        return good
 
     def test_step(self, data):
         lr, hr = data
         border = self.generator.scale
         window = slice(border, -border)
-        sr = self.generator(lr)[:, window, window]
+        sr = (self.averaged or self.generator)(lr)[:, window, window]
         self.psnr.update_state(tf.image.psnr(sr, hr[:, window, window], max_val=1.0))
         return {"psnr": self.psnr.result()}
 
     def get_config(self) -> dict[str, Any]:
-        parts = ("generator", "discriminator", "feature_extractor")
         return {
             **super().get_config(),
-            **{name: keras.saving.serialize_keras_object(getattr(self, name)) for name in parts},
+            **{name: keras.saving.serialize_keras_object(getattr(self, name)) for name in PARTS},
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {
-            name: keras.saving.deserialize_keras_object(config.pop(name))
-            for name in ("generator", "discriminator", "feature_extractor")
-        }
+        parts = {name: keras.saving.deserialize_keras_object(config.pop(name)) for name in PARTS}
         return cls(**parts, **config)
 
     def get_compile_config(self) -> dict[str, Any]:
         optimizers = ("optimizer", "discriminator_optimizer")
-        weights = ("content_weight", "adversarial_weight", "feature_weight")
         return {
             **{n: keras.saving.serialize_keras_object(getattr(self, n)) for n in optimizers},
-            **{name: getattr(self, name) for name in weights},
+            **self.loss_settings,
         }
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -209,11 +291,6 @@ class SRGAN(keras.Model):
             config.pop("discriminator_optimizer")
         )
         self.compile(optimizer, discriminator_optimizer, **config)
-        self.build_optimizers()
 
 
-def _verdict_loss(logits, target: float):
-    """Mean binary cross-entropy of logits against one target for all."""
-    return ops.mean(
-        ops.binary_crossentropy(ops.full_like(logits, target), logits, from_logits=True)
-    )
+PARTS = ("generator", "discriminator", "feature_extractor", "averaged")

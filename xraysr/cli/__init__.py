@@ -1,0 +1,30 @@
+"""The command line. Heavy imports happen inside the commands, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from xraysr.cli.data import phantom, prepare
+from xraysr.cli.models import demo, evaluate, export, upscale
+from xraysr.cli.training import runs, train
+from xraysr.errors import UserError
+
+app = typer.Typer(
+    name="xraysr",
+    help="Super-resolution for radiographs. Research use only; not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for command in (prepare, train, runs, evaluate, upscale, export, phantom, demo):
+    app.command()(command)
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line on stderr, never a traceback."""
+    try:
+        app()
+    except UserError as error:
+        print("xraysr:", " ".join(str(error).splitlines()), file=sys.stderr)
+        sys.exit(1)

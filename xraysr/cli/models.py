@@ -1,0 +1,128 @@
+"""Commands that use a trained generator: `evaluate`, `upscale`, `export`; and `demo`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xraysr.cli.options import (
+    INTERRUPTED,
+    DataOption,
+    FitOption,
+    ModelArgument,
+    Overwrite,
+    PairOption,
+    Resplit,
+    SharedPatients,
+    tensorflow,
+)
+from xraysr.errors import UserError
+
+
+def evaluate(
+    model: Annotated[list[Path], typer.Argument(help="Models, of any format, to compare.")],
+    data: DataOption,
+    pair: PairOption,
+    split: Annotated[str, typer.Option(help="train, val, test or all.")] = "test",
+    fit: FitOption = "crop",
+    resplit: Resplit = False,
+    allow_shared_patients: SharedPatients = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Where to write the scores, film by film.")
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the table in Markdown.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Score models on films, beside bicubic and Lanczos interpolation."""
+    from xraysr.data.index import index_films
+    from xraysr.data.patients import SPLITS
+    from xraysr.files import refuse_existing
+
+    json_file = json_file or Path(f"{model[0].stem}-{Path(data).name}-{split}.json")
+    refuse_existing(json_file, overwrite)
+    if split not in (*SPLITS, "all"):
+        raise UserError(f"--split must be {', '.join(SPLITS)} or all. Received: {split}")
+    index = index_films(data, resplit=resplit, allow_shared_patients=allow_shared_patients)
+    films = index.films if split == "all" else index.require(split)
+    with tensorflow():
+        from xraysr.evaluation.evaluate import evaluate as run
+        from xraysr.upscale import load
+
+        upscalers = {_row_name(path, model): load(path) for path in model}
+    report = run(upscalers, films, pair, fit)
+    if markdown:
+        print(report.markdown())
+    else:
+        report.show()
+    report.save(json_file)
+    for skipped in report.skipped:
+        print(f"skipped: {skipped}", file=sys.stderr)
+    print(f"Film by film: {json_file}", file=sys.stderr)
+
+
+def _row_name(path: Path, others: list[Path]) -> str:
+    """The stem of a model's file, or its path where two would be the same."""
+    same = [other for other in others if other.stem == path.stem]
+    return path.stem if len(same) == 1 else str(path)
+
+
+def upscale(
+    model: ModelArgument,
+    images: Annotated[list[Path], typer.Argument(help="Images, or folders of them.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="A file for one image, or a folder.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Make low-resolution films sharp."""
+    with tensorflow():
+        from xraysr.upscale import load
+
+        upscaler = load(model)
+    from xraysr.upscale.batch import upscale_files
+
+    skipped = upscale_files(upscaler, images, out, overwrite=overwrite)
+    for each in skipped:
+        print(f"skipped: {each}", file=sys.stderr)
+    if skipped:
+        raise typer.Exit(1)
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="A .keras file or a run folder.")],
+    out: Annotated[Path, typer.Argument(help="The folder or .tflite file to write.")],
+    format: Annotated[str, typer.Option("--format", help="saved_model or tflite.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Export a trained generator and check it against Keras."""
+    with tensorflow():
+        from xraysr.export import ParityError, export_model
+
+        try:
+            difference = export_model(model, out, format, overwrite=overwrite)
+        except ParityError as error:
+            raise UserError(str(error)) from error
+    print(f"{out}: differs from Keras by {difference:.1e} at most")
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("demo"),
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Your films; default: phantoms.")
+    ] = None,
+    pair: Annotated[str, typer.Option("--pair", help="LR:HR size.")] = "64:256",
+    minutes: Annotated[float, typer.Option(help="Training time.")] = 2.5,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train, compare, export and draw, from films to a picture, in a few minutes."""
+    with tensorflow():
+        from xraysr.demo import demo as run
+
+    try:
+        run(out, data, pair, minutes, overwrite=overwrite)
+    except KeyboardInterrupt:
+        print("Stopped. Run it again with --overwrite.", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None

@@ -1,0 +1,46 @@
+"""Options that several commands share, and a quiet way to import TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+INTERRUPTED = 130
+
+DataOption = Annotated[Path, typer.Option("--data", help="Folder of films, any depth.")]
+PairOption = Annotated[str, typer.Option("--pair", help="LR:HR size, such as 64:256.")]
+FitOption = Annotated[
+    str, typer.Option(help="How films are fitted to HR size: crop, pad or stretch.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+Resplit = Annotated[
+    bool, typer.Option("--resplit", help="Merge the split folders and split anew by patient.")
+]
+SharedPatients = Annotated[
+    bool,
+    typer.Option("--allow-shared-patients", help="Accept patients in both train and test."),
+]
+ModelArgument = Annotated[
+    Path, typer.Argument(help="A .keras or .tflite file, a SavedModel or a run folder.")
+]
+
+
+@contextmanager
+def tensorflow() -> Iterator[None]:
+    """Hides what TensorFlow prints while it is imported; its log level variable no longer does."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,0 +1,119 @@
+"""The films of a run: found, split, decoded, and listed in data.json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xraysr.data.index import FilmIndex, index_films
+from xraysr.data.pipeline import PairCache
+from xraysr.data.remote import is_remote, local_copy
+from xraysr.data.scan import Film, Skipped
+from xraysr.errors import UserError
+from xraysr.progress import track
+from xraysr.training.config import TrainConfig
+
+MAX_VALIDATION_FILMS = 64
+
+
+@dataclass(frozen=True)
+class RunFilms:
+    """The films of a run.
+
+    Args:
+        data: Where they came from: a folder, or an address such as gs://bucket/films.
+        index: All films found, with their splits.
+        train: Those to train on, decoded.
+        val: Those to validate on, decoded.
+        not_copied: Films that could not be brought from object storage.
+    """
+
+    data: str
+    index: FilmIndex
+    train: PairCache
+    val: PairCache
+    not_copied: tuple[Skipped, ...] = ()
+
+    @classmethod
+    def load(
+        cls,
+        config: TrainConfig,
+        data: str | Path,
+        cache: Path | None = None,
+        pipeline: tuple[int, int] = (0, 1),
+    ) -> RunFilms:
+        """Finds, splits and decodes the films below `data`.
+
+        Args:
+            config: Pair, fit and split of the run.
+            data: A folder, or an address that `tf.io.gfile` reads; that needs `cache`.
+            cache: Folder that keeps decoded films on disk; by default they are kept in memory.
+            pipeline: (index, count) of this process among those that decode.
+
+        Raises:
+            UserError: if there are no films to train or validate on, or none can be used.
+        """
+        not_copied: list[Skipped] = []
+        folder = Path(data) if not is_remote(data) else _copied(str(data), cache, not_copied)
+        index = index_films(
+            folder, resplit=config.resplit, allow_shared_patients=config.allow_shared_patients
+        )
+        films, validation = index.require("train"), index.require("val")
+        validation = validation[:: -(-len(validation) // MAX_VALIDATION_FILMS)]
+
+        def decode(films: Sequence[Film], description: str) -> PairCache:
+            return PairCache.load(
+                films,
+                config.pair,
+                config.fit,
+                lambda pairs: track(pairs, description, len(films)),
+                folder=cache,
+                pipeline=pipeline,
+            )
+
+        return cls(
+            data=str(data),
+            index=index,
+            train=decode(films, "Reading train films"),
+            val=decode(validation, "Reading val films"),
+            not_copied=tuple(not_copied),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Content of data.json: films by split, and what was skipped, with the reason."""
+        skipped = (*self.not_copied, *self.index.skipped, *self.train.skipped, *self.val.skipped)
+        return {
+            "root": self.data if is_remote(self.data) else str(self.index.root),
+            "train": self._names(self.train.films),
+            "val": self._names(self.val.films),
+            "test": self._names(self.index.of("test")),
+            "skipped": [{"path": str(each.path), "reason": each.reason} for each in skipped],
+        }
+
+    def require_same(self, before: dict[str, Any]) -> None:
+        """Raises `UserError` unless they are the films of data.json `before`.
+
+        A run resumed on other films would silently draw other batches.
+        """
+        then, now = set(before["train"]), set(self._names(self.train.films))
+        if then != now:
+            raise UserError(
+                f"The films under {self.data} changed since the run began: {len(now - then)} are "
+                f"new, {len(then - now)} are gone. Restore them, or start a new run."
+            )
+
+    def _names(self, films: Sequence[Film]) -> list[str]:
+        return [str(film.path.relative_to(self.index.root)) for film in films]
+
+
+def _copied(data: str, cache: Path | None, skipped: list[Skipped]) -> Path:
+    if cache is None:
+        raise UserError(
+            f"Films on object storage are copied first: name a folder for them with --cache. "
+            f"Received: {data}"
+        )
+    return local_copy(
+        data, cache / "films", skipped, lambda files, total: track(files, "Copying films", total)
+    )
