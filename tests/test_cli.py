@@ -594,9 +594,9 @@ def test_ctrl_c_in_training_says_how_to_go_on_and_that_works(run, tmp_path):
     assert process.returncode == 130, said
     assert "Traceback" not in "".join(said)
     last = rest.splitlines()[-1]
-    assert last.startswith("Stopped at step ")
+    assert last.startswith("SIGINT: stopped at step ")
     assert f"Go on with: xraysr train --resume --out {out}" in last
-    stopped = int(last.split()[3].rstrip(";"))
+    stopped = int(last.split()[4].rstrip(";"))
     assert 5 <= stopped < 40
     assert not (out / "generator.keras").exists()
     assert not [path for path in listing(out) if Path(path).name.startswith(".")]
