@@ -1,0 +1,71 @@
+"""The films of a run, from memory, from a disk cache, and from storage behind an address."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from xraysr.errors import UserError
+from xraysr.models.storage import load_generator
+from xraysr.training import resume_training, train
+from xraysr.training.films import RunFilms
+from xraysr.training.run import Run
+
+
+@pytest.fixture
+def short(tiny):
+    """Four steps of the content phase."""
+    return replace(tiny, steps=4, adversarial_share=0.0, validate_every=2)
+
+
+def weights(run):
+    return load_generator(run.generator).get_weights()
+
+
+def test_a_run_from_the_disk_cache_equals_the_one_from_memory(
+    film_folder, short, tmp_path, monkeypatch
+):
+    in_memory = train(short, film_folder, tmp_path / "memory")
+    first = train(short, film_folder, tmp_path / "first", cache=tmp_path / "cache")
+    decoded = []
+    monkeypatch.setattr("xraysr.data.pipeline.load_hr", lambda *_: decoded.append(1))
+    again = train(short, film_folder, tmp_path / "again", cache=tmp_path / "cache")
+    assert not decoded, "a film was decoded although the cache holds it"
+    for other in (first, again):
+        for a, b in zip(weights(in_memory), weights(other), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_films_behind_an_address_are_copied_first(film_folder, short, tmp_path):
+    address = f"file://{film_folder}"
+    run = train(short, address, tmp_path / "run", cache=tmp_path / "cache")
+    plain = train(short, film_folder, tmp_path / "plain")
+    for a, b in zip(weights(run), weights(plain), strict=True):
+        np.testing.assert_array_equal(a, b)
+    data = json.loads((run.path / "data.json").read_text())
+    assert data["root"] == address == Run.open(run.path).data_root()
+    assert len(data["train"]) == 8
+    with pytest.raises(UserError, match="is finished"):
+        resume_training(run.path, cache=tmp_path / "cache")
+
+
+def test_an_address_needs_a_folder_for_the_copies(short, tmp_path):
+    with pytest.raises(UserError, match="--cache.*gs://bucket/films"):
+        train(short, "gs://bucket/films", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_validation_films_are_spread_over_the_split(film_folder, short, monkeypatch):
+    monkeypatch.setattr("xraysr.training.films.MAX_VALIDATION_FILMS", 1)
+    films = RunFilms.load(short, film_folder)
+    assert len(films.val) == 1
+    assert len(films.train) == 8
+
+
+def test_other_films_than_before_are_refused(film_folder, short):
+    films = RunFilms.load(short, film_folder)
+    before = films.to_json()
+    films.require_same(before)
+    with pytest.raises(UserError, match="1 are new, 2 are gone"):
+        films.require_same({"train": [*before["train"][1:], "a.png", "b.png"]})
