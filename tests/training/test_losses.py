@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from xraysr.training.losses import ADVERSARIAL_LOSSES, CONTENT_LOSSES, r1_penalty
+from xraysr.training.losses import ADVERSARIAL_LOSSES, CONTENT_LOSSES, accuracy, r1_penalty
 
 SMOOTHING = 0.1
 
@@ -154,3 +154,13 @@ def test_r1_works_in_half_precision():
     penalty = r1_penalty(discriminator, tf.ones((2, 4, 4, 1)))
     assert penalty.dtype == tf.float32
     assert float(penalty) == pytest.approx(16.0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [("bce", 0.5), ("hinge", 0.5), ("least_squares", 0.5), ("relativistic", 1.0)],
+)
+def test_accuracy_is_that_of_the_game_played(loss, expected):
+    """Logits that are all high still order real above generated: right in the relative game."""
+    real, fake = tf.constant([[3.0], [4.0]]), tf.constant([[1.0], [2.0]])
+    assert float(accuracy(loss, real, fake)) == expected

@@ -98,6 +98,17 @@ ADVERSARIAL_LOSSES: dict[str, Game] = {
 }
 
 
+def accuracy(adversarial_loss: str, real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
+    """Share of logits on the right side, as the named loss sees them, 0 to 1."""
+    if adversarial_loss == "relativistic":
+        real, fake = _relative(real, fake)
+    threshold = 0.5 if adversarial_loss == "least_squares" else 0.0
+    right = tf.stack(
+        [tf.cast(real > threshold, tf.float32), tf.cast(fake <= threshold, tf.float32)]
+    )
+    return tf.reduce_mean(right)
+
+
 def r1_penalty(discriminator, real: tf.Tensor) -> tf.Tensor:
     """Mean squared gradient norm of the verdict on real images.
 

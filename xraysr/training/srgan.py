@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from xraysr.models import Generator
 from xraysr.training.averaging import decay_at, update_average
-from xraysr.training.losses import ADVERSARIAL_LOSSES, CONTENT_LOSSES, r1_penalty
+from xraysr.training.losses import ADVERSARIAL_LOSSES, CONTENT_LOSSES, accuracy, r1_penalty
 from xraysr.training.optimizers import apply_gradients, guarded
 
 PHASES = ("content", "adversarial")
@@ -233,10 +233,8 @@ class SRGAN(keras.Model):
                 loss += 0.5 * r1_weight * r1_penalty(self.discriminator, hr)
             scaled = self.discriminator_optimizer.scale_loss(loss)
         applied = self._apply(self.discriminator_optimizer, tape, scaled, self.discriminator)
-        threshold = 0.5 if self.loss_settings["adversarial_loss"] == "least_squares" else 0.0
-        right = [tf.cast(real > threshold, tf.float32), tf.cast(fake <= threshold, tf.float32)]
-        accuracy = tf.reduce_mean(tf.stack(right))
-        return self._track({"discriminator": loss, "accuracy": accuracy}, applied)
+        right = accuracy(self.loss_settings["adversarial_loss"], real, fake)
+        return self._track({"discriminator": loss, "accuracy": right}, applied)
 
     def _apply(self, optimizer, tape, loss, model) -> tf.Tensor:
         gradients = tape.gradient(loss, model.trainable_variables)
