@@ -14,7 +14,13 @@ from xraysr.errors import UserError
 from xraysr.pair import PRESETS, Pair, prime_factors
 
 sides = st.integers(1, 600)
-pairs = st.builds(Pair.of_lr, st.tuples(sides, sides), st.integers(2, 8))
+
+
+def enlarged(lr: tuple[int, int], scale: int) -> Pair:
+    return Pair(lr, (lr[0] * scale, lr[1] * scale))
+
+
+pairs = st.builds(enlarged, st.tuples(sides, sides), st.integers(2, 8))
 
 
 def test_presets_are_the_three_of_the_mission():
@@ -28,7 +34,7 @@ def test_presets_are_the_three_of_the_mission():
 
 @pytest.mark.parametrize("scale", range(2, 9))
 def test_every_integer_scale_from_2_to_8(scale):
-    pair = Pair.of_lr((10, 14), scale)
+    pair = enlarged((10, 14), scale)
     assert pair.scale == scale
     assert pair.hr == (10 * scale, 14 * scale)
 

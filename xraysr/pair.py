@@ -75,11 +75,6 @@ class Pair:
         lr_h, lr_w, hr_h, hr_w = match.groups()
         return cls((int(lr_h), int(lr_w or lr_h)), (int(hr_h), int(hr_w or hr_h)))
 
-    @classmethod
-    def of_lr(cls, lr: Size, scale: int) -> Pair:
-        """The pair that enlarges `lr` by `scale`."""
-        return cls(lr, (lr[0] * scale, lr[1] * scale))
-
     @property
     def scale(self) -> int:
         """HR pixels per LR pixel, the same in both directions."""
