@@ -15,9 +15,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from xraysr.data.batches import training_batches
 from xraysr.data.index import index_films
 from xraysr.data.phantom import write_phantoms
-from xraysr.data.pipeline import PairCache, degrade, training_batches
+from xraysr.data.pipeline import PairCache, degrade
 from xraysr.pair import Pair
 from xraysr.training import TrainConfig
 from xraysr.training.build import build_srgan
@@ -53,7 +54,7 @@ def waiting_share(cache: PairCache) -> float:
     config = TrainConfig(cache.pair, steps=1)
     srgan = build_srgan(config)
     step = tf.function(srgan.train_step)
-    batches = iter(training_batches(cache, batch=16, crop=24, flips=True, seed=0))
+    batches = iter(training_batches([cache], batch=16, crop=24, flips=True, seed=0))
     for _ in range(5):
         step(next(batches))
     waited, started = 0.0, time.perf_counter()
@@ -79,7 +80,7 @@ def main() -> None:
         if len(sys.argv) == 1:
             write_phantoms(films, FILMS)
         cache = PairCache.load(index_films(films).films[:FILMS], Pair.parse("128:512"))
-    crops = training_batches(cache, batch=16, crop=24, flips=True, seed=0)
+    crops = training_batches([cache], batch=16, crop=24, flips=True, seed=0)
     rows = [
         (
             "512->128 on the fly, whole films",

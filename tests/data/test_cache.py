@@ -15,8 +15,9 @@ import pytest
 
 from xraysr.data import cache as cache_module
 from xraysr.data import pipeline
+from xraysr.data.batches import training_batches, whole_films
 from xraysr.data.cache import DiskCache, StoredPair
-from xraysr.data.pipeline import PairCache, training_batches
+from xraysr.data.pipeline import PairCache
 from xraysr.data.scan import Film
 from xraysr.errors import UserError
 from xraysr.io import Radiograph, write
@@ -88,8 +89,8 @@ def test_what_is_on_disk_is_what_is_in_memory(films, tmp_path):
 def test_batches_and_frames_are_bit_identical_to_those_from_memory(films, tmp_path, crop):
     caches = PairCache.load(films, PAIR), PairCache.load(films, PAIR, folder=tmp_path / "c")
     settings = {"batch": 6, "crop": crop, "flips": True, "seed": 3, "first_step": 2}
-    batches = [training_batches(cache, **settings, replicas=2).take(9) for cache in caches]
-    frames = [cache.frames(3) for cache in caches]
+    batches = [training_batches([cache], **settings, replicas=2).take(9) for cache in caches]
+    frames = [whole_films(cache, 3) for cache in caches]
     for pairs in (batches, frames):
         count = 0
         for one, other in zip(*pairs, strict=True):
@@ -269,7 +270,7 @@ def test_films_that_vanish_while_the_cache_is_filled_are_skipped_by_name(films, 
     cache = PairCache.load(films, PAIR, track=vanish, folder=tmp_path / "c")
     assert len(cache) == 5
     assert [each.path.stem for each in cache.skipped] == ["p5", "p6"]
-    lr, _ = next(iter(training_batches(cache, batch=5, crop=None, flips=False, seed=0)))
+    lr, _ = next(iter(training_batches([cache], batch=5, crop=None, flips=False, seed=0)))
     assert lr.shape == (5, 16, 16, 1)
 
 
@@ -325,7 +326,8 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from xraysr.data.cache import DiskCache, StoredPair
-from xraysr.data.pipeline import PairCache, training_batches
+from xraysr.data.batches import training_batches, whole_films
+from xraysr.data.pipeline import PairCache
 from xraysr.data.scan import Film
 from xraysr.pair import Pair
 
@@ -340,7 +342,7 @@ def pairs(films, skipped):
 
 def run(cache, steps):
     most, seen = 0.0, set()
-    for _, hr in training_batches(cache, batch=20, crop=24, flips=True, seed=0).take(steps):
+    for _, hr in training_batches([cache], batch=20, crop=24, flips=True, seed=0).take(steps):
         most = max(most, held())
         seen |= set(np.round(hr.numpy()[:, 0, 0, 0] * 255).astype(int).tolist())
     return most, len(seen)

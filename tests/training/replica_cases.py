@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from xraysr.data.batches import whole_films
 from xraysr.data.index import index_films
 from xraysr.data.pipeline import PairCache
 from xraysr.models import Generator, PatchDiscriminator
@@ -152,7 +153,7 @@ def run_fit(films, out, devices, strategy) -> None:
         srgan.compile(sgd(0.01), sgd(0.01), clip_norm=0.1, adversarial_weight=0.1)
     for network in (generator, averaged):
         network.set_weights(noisy_weights(network))
-    frames = films[0].frames(4)
+    frames = whole_films(films[0][0], 4)
     srgan.phase = "adversarial"
     losses = srgan.fit(frames, epochs=1, verbose=0).history
     losses.update(srgan.evaluate(frames, verbose=0, return_dict=True))
@@ -202,7 +203,7 @@ def main(folder: Path, out: Path) -> None:
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})  # for speed
     strategies = {2: choose_strategy(2), 1: tf.distribute.get_strategy()}
     index = index_films(folder)
-    films = [PairCache.load(index.of(split), CONFIG.pair) for split in ("train", "val")]
+    films = [[PairCache.load(index.of(split), CONFIG.pair)] for split in ("train", "val")]
     run_losses(out, strategies)
     for devices, strategy in strategies.items():
         run_fit(films, out, devices, strategy)

@@ -40,6 +40,9 @@ from xraysr.training import TrainConfig
         ({"feature_weight": 0.1}, "both or neither"),
         ({"vgg19": "weights.h5"}, "both or neither"),
         ({"pair": "64:250"}, "64"),
+        ({"mix": ("64:128",)}, "other pairs of scale 4.*64:128"),
+        ({"mix": ("64:256",)}, "other pairs of scale 4"),
+        ({"mix": ("16:64",)}, "crop.*4 to 16, the LR size of 16:64"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_by_name(change, words):

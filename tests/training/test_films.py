@@ -59,8 +59,14 @@ def test_an_address_needs_a_folder_for_the_copies(short, tmp_path):
 def test_validation_films_are_spread_over_the_split(film_folder, short, monkeypatch):
     monkeypatch.setattr("xraysr.training.films.MAX_VALIDATION_FILMS", 1)
     films = RunFilms.load(short, film_folder)
-    assert len(films.val) == 1
-    assert len(films.train) == 8
+    assert [len(cache) for cache in films.val] == [1]
+    assert [len(cache) for cache in films.train] == [8]
+
+
+def test_each_pair_of_a_mix_has_the_films_that_are_large_enough(film_folder, short):
+    films = RunFilms.load(replace(short, mix=("12:48", "8:32")), film_folder)
+    assert [str(cache.pair) for cache in films.train] == ["16:64", "12:48", "8:32"]
+    assert films.to_json()["train"] == RunFilms.load(short, film_folder).to_json()["train"]
 
 
 def test_other_films_than_before_are_refused(film_folder, short):

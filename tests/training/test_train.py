@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from xraysr.data.batches import whole_films
 from xraysr.data.index import index_films
 from xraysr.data.pipeline import PairCache
 from xraysr.errors import UserError
@@ -69,7 +70,7 @@ def test_the_card_says_how_it_was_trained(finished):
     spec = ModelSpec.load(finished.generator)
     assert spec.scale == 4
     assert spec.training["steps"] == 12
-    assert spec.training["pair"] == "16:64"
+    assert spec.training["pairs"] == ["16:64"]
     assert spec.training["films"] == 8
 
 
@@ -139,10 +140,10 @@ def test_a_checkpoint_brings_back_every_variable(film_folder, tiny, tmp_path):
         patch.setattr(Trainer, "train", lambda *_: None)
         run = train(config, film_folder, tmp_path / "run")
         index = index_films(film_folder)
-        films = [PairCache.load(index.of(split), config.pair) for split in ("train", "val")]
+        films = [[PairCache.load(index.of(split), config.pair)] for split in ("train", "val")]
     before = Trainer(run, *films, tf.distribute.get_strategy())
     before.srgan.phase = "adversarial"
-    before.srgan.train_step(next(iter(films[0].frames(4))))
+    before.srgan.train_step(next(iter(whole_films(films[0][0], 4))))
     before.step.assign(7)
     before.checkpoints.save(7)
     after = Trainer(run, *films, tf.distribute.get_strategy())

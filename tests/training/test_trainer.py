@@ -67,9 +67,9 @@ def finished(config, film_folder, tmp_path_factory) -> Run:
 
 
 @pytest.fixture(scope="module")
-def films(film_folder) -> list[PairCache]:
+def films(film_folder) -> list[list[PairCache]]:
     index = index_films(film_folder)
-    return [PairCache.load(index.of(split), Pair.parse("16:64")) for split in ("train", "val")]
+    return [[PairCache.load(index.of(split), Pair.parse("16:64"))] for split in ("train", "val")]
 
 
 @pytest.fixture

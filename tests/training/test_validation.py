@@ -30,14 +30,23 @@ def test_psnr_and_drift_equal_their_numpy_twins(films):
         mse = np.mean((sr - hr)[4:-4, 4:-4] ** 2)
         scores.append(10 * np.log10(1 / mse))
         drifts.append(abs(sr.mean() - lr.mean()))
-    result = Validator(films, _Offset()).run()
+    result = Validator([films], _Offset()).run()
     assert result.psnr == pytest.approx(np.mean(scores), abs=1e-4)
     assert result.drift == pytest.approx(max(drifts), abs=1e-6)
     assert result.drift > 1.1 * min(drifts)  # the largest, not the mean
 
 
+def test_each_pair_counts_alike_however_many_films_it_has(films, film_folder):
+    large = PairCache.load(index_films(film_folder).films[:2], Pair.parse("8:32"))
+    alone = [Validator([each], _Offset()).run() for each in (films, large)]
+    both = Validator([films, large], _Offset()).run()
+    assert both.psnr == pytest.approx(np.mean([each.psnr for each in alone]), abs=1e-9)
+    assert both.drift == max(each.drift for each in alone)
+    np.testing.assert_array_equal(both.sample, alone[0].sample)
+
+
 def test_the_sample_shows_lr_sr_and_hr_side_by_side(films):
-    sample = Validator(films, _Offset()).run().sample
+    sample = Validator([films], _Offset()).run().sample
     assert sample.shape == (64, 192)
     assert sample.dtype == np.float32
     np.testing.assert_allclose(sample[:, 128:], films.hr[0, ..., 0] / 255, atol=1e-6)

@@ -26,6 +26,10 @@ def train(
         str | None, typer.Option("--data", help="Folder of films, or gs://bucket/folder.")
     ] = None,
     pair: Annotated[str, typer.Option("--pair", help="LR:HR size, such as 64:256.")] = "64:256",
+    mix: Annotated[
+        list[str] | None,
+        typer.Option("--mix", help="A further pair of that scale to mix in; may be repeated."),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Length in optimizer steps.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Length in minutes; default 10.")] = None,
     adversarial_share: Annotated[
@@ -86,6 +90,7 @@ def train(
         for name, value in context.params.items()
         if name not in ("out", "data", "devices", "cache", "resume", "overwrite")
     }
+    given["mix"] = tuple(mix or ())
     if adversarial_from is not None and adversarial_from.isdecimal():
         given["adversarial_from"] = int(adversarial_from)
     if resume:

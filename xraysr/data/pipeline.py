@@ -1,9 +1,7 @@
-"""From films to (LR, HR) batches: a tf.data pipeline that makes the LR twins on the fly.
+"""From films to (LR, HR) pairs: a tf.data pipeline that makes the LR twins on the fly.
 
 `film_pairs` decodes, fits to HR size and degrades, one film at a time. `PairCache` keeps the
-result, in memory or on disk, as the integers the files hold. `training_batches` draws aligned
-crops and flips from it; what it draws is a function of the seed and the position alone, so a run
-that resumes at step n sees what the uninterrupted run would have seen.
+result, in memory or on disk, as the integers the files hold.
 """
 
 from __future__ import annotations
@@ -187,48 +185,6 @@ class PairCache:
     def __len__(self) -> int:
         return len(self.films)
 
-    def frames(self, batch: int) -> tf.data.Dataset:
-        """Whole films in order: batches of (LR, HR), float32 in [0, 1]."""
-
-        def whole(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return self.windows(rows, tf.zeros_like(rows), tf.zeros_like(rows), self.pair.lr)
-
-        return tf.data.Dataset.range(len(self)).batch(batch).map(whole).prefetch(tf.data.AUTOTUNE)
-
-    def windows(
-        self, rows: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, lr_size: Size
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Windows of LR and HR at the same place, cut on the host; no more than they is read.
-
-        Args:
-            rows: Which films, int64, shape (n,).
-            tops: Upper edge of each window in LR pixels, int64, shape (n,).
-            lefts: Left edge of each, likewise.
-            lr_size: (height, width) of the LR windows.
-
-        Returns:
-            float32 in [0, 1], shapes (n, *lr_size, 1) and (n, *hr_size, 1).
-        """
-        scale = self.pair.scale
-        hr_size = (lr_size[0] * scale, lr_size[1] * scale)
-
-        def cut(rows, tops, lefts):
-            places = list(zip(rows, tops, lefts, strict=True))
-            lr = [_window(self.lr[row], top, left, lr_size) for row, top, left in places]
-            hr = [
-                _window(self.hr[row], top * scale, left * scale, hr_size)
-                for row, top, left in places
-            ]
-            return np.stack(lr), np.stack(hr), self.bits[rows]
-
-        types = (self.lr.dtype, self.hr.dtype, np.int32)
-        lr, hr, bits = tf.numpy_function(cut, [rows, tops, lefts], types)
-        levels = (2.0 ** tf.cast(bits, tf.float32) - 1.0)[:, None, None, None]
-        return (
-            tf.ensure_shape(tf.cast(lr, tf.float32) / levels, (rows.shape[0], *lr_size, 1)),
-            tf.ensure_shape(tf.cast(hr, tf.float32) / levels, (rows.shape[0], *hr_size, 1)),
-        )
-
 
 def _require_some(
     usable: int, films: Sequence[Film], pair: Pair, skipped: Sequence[Skipped]
@@ -236,74 +192,3 @@ def _require_some(
     if not usable:
         reasons = "; ".join(map(str, skipped[:3]))
         raise UserError(f"None of {len(films)} films can be used for {pair}: {reasons}")
-
-
-def _window(image: np.ndarray, top: int, left: int, size: Size) -> np.ndarray:
-    return image[top : top + size[0], left : left + size[1]]
-
-
-def training_batches(
-    cache: PairCache,
-    *,
-    batch: int,
-    crop: int | None,
-    flips: bool,
-    seed: int,
-    first_step: int = 0,
-    pipeline: tuple[int, int] = (0, 1),
-    replicas: int = 1,
-) -> tf.data.Dataset:
-    """Endless batches of aligned random crops, shuffled anew each epoch.
-
-    Several processes, each with several replicas, draw together what one would draw alone.
-
-    Args:
-        cache: The films to draw from.
-        batch: Images in the batch of a step, on all processes and replicas together.
-        crop: Side of the LR crop in pixels, None for whole films.
-        flips: Mirror half of them left to right. Leave off where laterality matters.
-        seed: The same seed gives the same batches.
-        first_step: Number of steps to pass over, for a run that resumes.
-        pipeline: (index, count) of this process among those that read.
-        replicas: Devices this process feeds; the batch of a step comes in that many parts.
-
-    Returns:
-        Dataset of (LR, HR): float32 in [0, 1], shapes (n, crop, crop, 1) and
-        (n, scale crop, scale crop, 1), n being the batch of one replica.
-    """
-    process, processes = pipeline
-    if batch % (processes * replicas):
-        raise UserError(
-            f"The batch must be a multiple of the number of devices, {processes * replicas}. "
-            f"Received: batch={batch}"
-        )
-    share = batch // processes
-    count = len(cache)
-    lr_size = cache.pair.lr if crop is None else (crop, crop)
-    if any(side > limit for side, limit in zip(lr_size, cache.pair.lr, strict=True)):
-        raise UserError(
-            f"The crop must fit into the LR image of {cache.pair}. Received: crop={crop}"
-        )
-    free = [limit - side + 1 for limit, side in zip(cache.pair.lr, lr_size, strict=True)]
-
-    def draw(own: tf.Tensor):
-        position = own // share * batch + process * share + own % share
-        epoch, place = position // count, position % count
-        row = tf.random.experimental.index_shuffle(place, tf.stack([seed, epoch]), count - 1)
-        chance = tf.random.stateless_uniform([3], tf.stack([seed, position]))
-        top, left = (tf.cast(chance[axis] * free[axis], tf.int64) for axis in range(2))
-        return row, top, left, chance[2] < 0.5
-
-    def cut(row: tf.Tensor, top: tf.Tensor, left: tf.Tensor, mirror: tf.Tensor):
-        images = cache.windows(row, top, left, lr_size)
-        if not flips:
-            return images
-        return tuple(tf.where(mirror[:, None, None, None], x[:, :, ::-1], x) for x in images)
-
-    return (
-        tf.data.Dataset.range(first_step * share, np.iinfo(np.int64).max)
-        .map(draw, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(share // replicas, drop_remainder=True)
-        .map(cut, num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(tf.data.AUTOTUNE)
-    )

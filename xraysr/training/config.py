@@ -27,6 +27,7 @@ class TrainConfig:
 
     Args:
         pair: LR and HR size.
+        mix: Further pairs of the same scale, whose crops are mixed in.
         steps: Optimizer steps of both phases together.
         minutes: Training time of both phases together, loading and validation not counted.
         adversarial_share: Part of the length that goes to the adversarial phase; 0 leaves a
@@ -62,6 +63,7 @@ class TrainConfig:
     """
 
     pair: Pair
+    mix: tuple[Pair, ...] = ()
     steps: int | None = None
     minutes: float | None = None
     adversarial_share: float = 0.25
@@ -95,6 +97,12 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pair", Pair.parse(self.pair))
+        object.__setattr__(self, "mix", tuple(map(Pair.parse, self.mix)))
+        self._require(
+            len({*self.pairs}) == len(self.pairs)
+            and {pair.scale for pair in self.mix} <= {self.pair.scale},
+            "mix", f"other pairs of scale {self.pair.scale}", list(map(str, self.mix)),
+        )  # fmt: skip
         self._require(
             (self.steps is None) != (self.minutes is None),
             "steps or minutes",
@@ -113,10 +121,11 @@ class TrainConfig:
             self.adversarial_share,
         )
         smallest = math.ceil(16 / self.pair.scale)
+        least = min(self.pairs, key=lambda pair: min(pair.lr))
         self._require(
-            smallest <= self.crop <= min(self.pair.lr),
+            smallest <= self.crop <= min(least.lr),
             "crop",
-            f"from {smallest} to {min(self.pair.lr)}, the LR size of {self.pair}",
+            f"from {smallest} to {min(least.lr)}, the LR size of {least}",
             self.crop,
         )
         self._require(self.fit in FITS, "fit", " or ".join(FITS), self.fit)
@@ -163,6 +172,11 @@ class TrainConfig:
             raise UserError(f"{name} must be {expected}. Received: {name}={received}")
 
     @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """All pairs of the run, the first being `pair`."""
+        return (self.pair, *self.mix)
+
+    @property
     def is_adversarial(self) -> bool:
         """Whether there is an adversarial phase at all."""
         return self.adversarial_from is not None or self.adversarial_share > 0
@@ -204,7 +218,7 @@ class TrainConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Plain types, as config.json holds them."""
-        return {**asdict(self), "pair": str(self.pair)}
+        return {**asdict(self), "pair": str(self.pair), "mix": list(map(str, self.mix))}
 
     @classmethod
     def load(cls, path: Path) -> TrainConfig:

@@ -25,15 +25,15 @@ class RunFilms:
     Args:
         data: Where they came from: a folder, or an address such as gs://bucket/films.
         index: All films found, with their splits.
-        train: Those to train on, decoded.
-        val: Those to validate on, decoded.
+        train: Those to train on, decoded, for each pair of the run.
+        val: Those to validate on, likewise.
         not_copied: Films that could not be brought from object storage.
     """
 
     data: str
     index: FilmIndex
-    train: PairCache
-    val: PairCache
+    train: tuple[PairCache, ...]
+    val: tuple[PairCache, ...]
     not_copied: tuple[Skipped, ...] = ()
 
     @classmethod
@@ -63,31 +63,37 @@ class RunFilms:
         films, validation = index.require("train"), index.require("val")
         validation = validation[:: -(-len(validation) // MAX_VALIDATION_FILMS)]
 
-        def decode(films: Sequence[Film], description: str) -> PairCache:
-            return PairCache.load(
-                films,
-                config.pair,
-                config.fit,
-                lambda pairs: track(pairs, description, len(films)),
-                folder=cache,
-                pipeline=pipeline,
+        def decode(films: Sequence[Film], split: str) -> tuple[PairCache, ...]:
+            return tuple(
+                PairCache.load(
+                    films,
+                    pair,
+                    config.fit,
+                    lambda rows, pair=pair: track(
+                        rows, f"Reading {split} films for {pair}", len(films)
+                    ),
+                    folder=cache,
+                    pipeline=pipeline,
+                )
+                for pair in config.pairs
             )
 
         return cls(
             data=str(data),
             index=index,
-            train=decode(films, "Reading train films"),
-            val=decode(validation, "Reading val films"),
+            train=decode(films, "train"),
+            val=decode(validation, "val"),
             not_copied=tuple(not_copied),
         )
 
     def to_json(self) -> dict[str, Any]:
         """Content of data.json: films by split, and what was skipped, with the reason."""
-        skipped = (*self.not_copied, *self.index.skipped, *self.train.skipped, *self.val.skipped)
+        decoded = [each for cache in (*self.train, *self.val) for each in cache.skipped]
+        skipped = (*self.not_copied, *self.index.skipped, *decoded)
         return {
             "root": self.data if is_remote(self.data) else str(self.index.root),
-            "train": self._names(self.train.films),
-            "val": self._names(self.val.films),
+            "train": self._names(used_films(self.train)),
+            "val": self._names(used_films(self.val)),
             "test": self._names(self.index.of("test")),
             "skipped": [{"path": str(each.path), "reason": each.reason} for each in skipped],
         }
@@ -97,7 +103,7 @@ class RunFilms:
 
         A run resumed on other films would silently draw other batches.
         """
-        then, now = set(before["train"]), set(self._names(self.train.films))
+        then, now = set(before["train"]), set(self._names(used_films(self.train)))
         if then != now:
             raise UserError(
                 f"The films under {self.data} changed since the run began: {len(now - then)} are "
@@ -106,6 +112,11 @@ class RunFilms:
 
     def _names(self, films: Sequence[Film]) -> list[str]:
         return [str(film.path.relative_to(self.index.root)) for film in films]
+
+
+def used_films(caches: Sequence[PairCache]) -> list[Film]:
+    """The films of all `caches`, each once, in order."""
+    return list(dict.fromkeys(film for cache in caches for film in cache.films))
 
 
 def _copied(data: str, cache: Path | None, skipped: list[Skipped]) -> Path:

@@ -17,7 +17,7 @@ from xraysr.progress import status_bar
 from xraysr.training.config import TrainConfig
 from xraysr.training.devices import choose_strategy, is_chief, pipelines
 from xraysr.training.environment import environment, resumed
-from xraysr.training.films import RunFilms
+from xraysr.training.films import RunFilms, used_films
 from xraysr.training.run import Run
 from xraysr.training.trainer import Interrupted, Trainer
 
@@ -114,7 +114,7 @@ def _check_strategy(config: TrainConfig, strategy: tf.distribute.Strategy) -> No
 def _train(run: Run, films: RunFilms, strategy: tf.distribute.Strategy, resume: bool) -> Run:
     keras.utils.set_random_seed(run.config.seed)
     if is_chief(strategy):
-        used = (*films.train.films, *films.val.films)
+        used = used_films((*films.train, *films.val))
         now = environment(strategy, used, run.config.seed)
         with _beginning(run.path):
             write_json(run.path / "data.json", films.to_json())

@@ -11,7 +11,8 @@ from typing import NoReturn
 import tensorflow as tf
 
 from xraysr import plots
-from xraysr.data.pipeline import PairCache, training_batches
+from xraysr.data.batches import training_batches
+from xraysr.data.pipeline import PairCache
 from xraysr.io import Radiograph, write
 from xraysr.models.storage import save_generator
 from xraysr.progress import StatusBar
@@ -20,6 +21,7 @@ from xraysr.training.build import build_srgan
 from xraysr.training.checkpoints import Checkpoints
 from xraysr.training.config import PLATEAU
 from xraysr.training.devices import is_chief, pipelines
+from xraysr.training.films import used_films
 from xraysr.training.run import Run
 from xraysr.training.validation import Validator, flattened
 from xraysr.training.watch import DivergedError, Watch
@@ -39,16 +41,16 @@ class Trainer:
 
     Args:
         run: Where results go; its config says how to train.
-        films: Films to train on.
-        validation: Films to validate on, whole.
+        films: Films to train on, for each pair.
+        validation: Films to validate on, whole, for each pair.
         strategy: How the devices work together.
     """
 
     def __init__(
         self,
         run: Run,
-        films: PairCache,
-        validation: PairCache,
+        films: Sequence[PairCache],
+        validation: Sequence[PairCache],
         strategy: tf.distribute.Strategy,
     ) -> None:
         self.run = run
@@ -309,10 +311,11 @@ class Trainer:
 
     def _training_facts(self) -> dict[str, object]:
         """What the model's card says of its training."""
+        films = used_films(self.films)
         return {
-            "pair": str(self.config.pair),
-            "films": len(self.films),
-            "patients": len({film.patient for film in self.films.films}),
+            "pairs": list(map(str, self.config.pairs)),
+            "films": len(films),
+            "patients": len({film.patient for film in films}),
             "steps": int(self.step),
             "minutes": round(float(self.seconds) / 60, 2),
             "batch": self.config.batch,

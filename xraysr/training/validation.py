@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
+from xraysr.data.batches import whole_films
 from xraysr.data.pipeline import PairCache
 from xraysr.lanczos import resize
 from xraysr.models import Generator
@@ -19,7 +21,7 @@ class Validation:
     """Scores on whole validation films.
 
     Args:
-        psnr: Mean in dB, a border of `scale` pixels cropped.
+        psnr: Mean in dB over the films, then over the pairs; a border of `scale` pixels cropped.
         drift: Largest difference of mean brightness between SR and LR of one film, of [0, 1].
         sample: The first film: LR enlarged by Lanczos, SR and HR side by side, in [0, 1].
     """
@@ -33,25 +35,30 @@ class Validator:
     """Scores a generator on the same films again and again.
 
     Args:
-        films: The validation films.
+        films: The validation films, for each pair.
         generator: Is called with batches of whole LR films.
     """
 
-    def __init__(self, films: PairCache, generator: Generator) -> None:
+    def __init__(self, films: Sequence[PairCache], generator: Generator) -> None:
         self._films = films
         self._graph = tf.function(generator.call)
 
     def run(self) -> Validation:
         """Scores the generator as it is now."""
+        results = [self._run(films) for films in self._films]
+        psnr = float(np.mean([each.psnr for each in results]))
+        return Validation(psnr, max(each.drift for each in results), results[0].sample)
+
+    def _run(self, films: PairCache) -> Validation:
         scores, drifts, sample = [], [], None
-        border = slice(self._films.pair.scale, -self._films.pair.scale)
-        for lr_batch, hr_batch in self._films.frames(BATCH):
+        border = slice(films.pair.scale, -films.pair.scale)
+        for lr_batch, hr_batch in whole_films(films, BATCH):
             sr, lr, hr = self._graph(lr_batch).numpy(), lr_batch.numpy(), hr_batch.numpy()
             error = (sr - hr)[:, border, border].astype(np.float64)
             scores += (-10 * np.log10(np.mean(error**2, axis=(1, 2, 3)) + 1e-12)).tolist()
             drifts += np.abs(sr.mean(axis=(1, 2, 3)) - lr.mean(axis=(1, 2, 3))).tolist()
             if sample is None:
-                enlarged = np.clip(resize(lr[0, ..., 0], self._films.pair.hr), 0, 1)
+                enlarged = np.clip(resize(lr[0, ..., 0], films.pair.hr), 0, 1)
                 sample = np.concatenate([enlarged, sr[0, ..., 0], hr[0, ..., 0]], axis=1)
         assert sample is not None
         return Validation(float(np.mean(scores)), max(drifts), sample.astype(np.float32))
