@@ -9,6 +9,7 @@ from xraysr.version import __version__ as __version__
 
 _HOMES = {
     "Discriminator": "xraysr.models",
+    "EdgeGenerator": "xraysr.models",
     "Generator": "xraysr.models",
     "Pair": "xraysr.pair",
     "PatchDiscriminator": "xraysr.models",

@@ -151,5 +151,5 @@ def test_a_file_that_is_no_model(tmp_path, name):
 def test_another_model_is_named(tmp_path):
     path = tmp_path / "other.keras"
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(path)
-    with pytest.raises(UserError, match="other.keras holds a Sequential, expected a Generator"):
+    with pytest.raises(UserError, match="other.keras holds a Sequential, expected a generator"):
         load_generator(path)

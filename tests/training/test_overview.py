@@ -25,6 +25,7 @@ def folder(tiny, tmp_path):
         phase = "content" if step <= 100 else "adversarial"
         done.record({"step": step, "phase": phase, "seconds": 0.6 * step, "content": 0.1})
         done.record({"step": step, "val_psnr": score, "drift": 0.0})
+    done.record({"step": 0, "lanczos_psnr": 29.5})
     done.generator.write_bytes(b"")
     stopped = Run.create(tmp_path / "stopped", replace(tiny, steps=None, minutes=10, width=16))
     stopped.record({"step": 0, "val_psnr": 30.0, "drift": 0.0})
@@ -41,11 +42,11 @@ def test_each_run_is_one_row_with_its_scores(folder):
     table = rows(folder)
     assert list(table["done"].values()) == [
         "done", "16:64", "finished (adversarial)", "200 of 200", "2.0", "1 x 8",
-        "32.500", "32.000", "+2.500",
+        "32.500", "32.000", "+3.000",
     ]  # fmt: skip
     assert list(table["stopped"].values()) == [
         "stopped", "16:64", "stopped (content)", "70", "1.5 of 10", "1 x 16",
-        "33.000", "33.000", "+3.000",
+        "33.000", "33.000", "",
     ]  # fmt: skip
     assert list(table["new"].values()) == [
         "new", "16:64", "stopped (new)", "0 of 12", "0.0", "1 x 8", "", "", "",

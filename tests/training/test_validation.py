@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from xraysr.data.index import index_films
 from xraysr.data.pipeline import PairCache
+from xraysr.lanczos import resize
 from xraysr.pair import Pair
 from xraysr.training.validation import Validator, flattened
 
@@ -34,6 +35,15 @@ def test_psnr_and_drift_equal_their_numpy_twins(films):
     assert result.psnr == pytest.approx(np.mean(scores), abs=1e-4)
     assert result.drift == pytest.approx(max(drifts), abs=1e-6)
     assert result.drift > 1.1 * min(drifts)  # the largest, not the mean
+
+
+def test_lanczos_is_scored_on_the_same_films(films):
+    def psnr(lr, hr):
+        error = np.clip(resize(lr / 255, (64, 64)), 0, 1) - hr / 255
+        return -10 * np.log10(np.mean(error[4:-4, 4:-4] ** 2))
+
+    expected = [psnr(lr, hr) for lr, hr in zip(films.lr[..., 0], films.hr[..., 0], strict=True)]
+    assert Validator([films], _Offset()).lanczos() == pytest.approx(np.mean(expected), abs=1e-4)
 
 
 def test_each_pair_counts_alike_however_many_films_it_has(films, film_folder):

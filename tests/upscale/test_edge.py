@@ -33,7 +33,7 @@ def random(*shape: int) -> np.ndarray:
 
 
 def test_it_agrees_with_keras_as_the_size_changes(trained):
-    edge, keras = EdgeRuntime(trained["tflite"]), KerasRuntime(trained["keras"])
+    edge, keras = EdgeRuntime(trained["tflite"]), KerasRuntime.open(trained["keras"])
     for shape in [(1, 24, 24, 1), (1, 17, 40, 1), (3, 9, 31, 1), (2, 1, 1, 1), (1, 24, 24, 1)]:
         batch = random(*shape)
         np.testing.assert_allclose(edge.run(batch), keras.run(batch), atol=1e-5)

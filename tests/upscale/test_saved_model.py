@@ -14,7 +14,7 @@ from xraysr.upscale.saved_model import SavedModelRuntime
 @pytest.mark.parametrize("shape", [(1, 24, 24, 1), (1, 17, 40, 1), (3, 9, 31, 1), (2, 1, 1, 1)])
 def test_it_agrees_with_keras(trained, shape):
     batch = np.random.default_rng(2).random(shape, dtype=np.float32)
-    expected = KerasRuntime(trained["keras"]).run(batch)
+    expected = KerasRuntime.open(trained["keras"]).run(batch)
     result = SavedModelRuntime(trained["saved_model"]).run(batch)
     assert isinstance(result, np.ndarray)
     np.testing.assert_allclose(result, expected, atol=1e-5)

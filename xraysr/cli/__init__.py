@@ -8,6 +8,7 @@ import typer
 
 from xraysr.cli.data import phantom, prepare
 from xraysr.cli.models import demo, evaluate, export, upscale
+from xraysr.cli.presets import models
 from xraysr.cli.training import runs, train
 from xraysr.errors import UserError
 
@@ -17,7 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (prepare, train, runs, evaluate, upscale, export, phantom, demo):
+for command in (prepare, train, runs, evaluate, upscale, export, models, phantom, demo):
     app.command()(command)
 
 

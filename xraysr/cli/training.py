@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,6 +30,9 @@ def train(
         list[str] | None,
         typer.Option("--mix", help="A further pair of that scale to mix in; may be repeated."),
     ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="edge, base or gan: settings to begin with.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Length in optimizer steps.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Length in minutes; default 10.")] = None,
     adversarial_share: Annotated[
@@ -37,6 +40,12 @@ def train(
     ] = 0.25,
     adversarial_from: Annotated[
         str | None, typer.Option(help="Instead of the share: a step, or plateau.")
+    ] = None,
+    generator: Annotated[
+        str, typer.Option(help="srresnet, or edge for small devices.")
+    ] = "srresnet",
+    init: Annotated[
+        str | None, typer.Option(help="Begin with this preset, run or .keras file.")
     ] = None,
     depth: Annotated[int, typer.Option(help="Residual blocks of the generator.")] = 8,
     width: Annotated[int, typer.Option(help="Feature channels of the generator.")] = 32,
@@ -54,7 +63,10 @@ def train(
         bool, typer.Option(help="Mirror half of the crops; off where laterality matters.")
     ] = True,
     fit: FitOption = "crop",
-    learning_rate: Annotated[float, typer.Option(help="Peak in the content phase.")] = 1e-3,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Peak in the content phase; default 1e-3, or 2e-4 with --init."),
+    ] = None,
     adversarial_learning_rate: Annotated[
         float, typer.Option(help="Peak in the adversarial phase.")
     ] = 2e-4,
@@ -88,13 +100,13 @@ def train(
     given = {
         name: value
         for name, value in context.params.items()
-        if name not in ("out", "data", "devices", "cache", "resume", "overwrite")
+        if name not in ("out", "data", "preset", "devices", "cache", "resume", "overwrite")
     }
     given["mix"] = tuple(mix or ())
     if adversarial_from is not None and adversarial_from.isdecimal():
         given["adversarial_from"] = int(adversarial_from)
     if resume:
-        _refuse_settings(context, [*given, "overwrite"])
+        _refuse_settings(context, [*given, "preset", "overwrite"])
     elif steps is None and minutes is None:
         given["minutes"] = 10.0
     with tensorflow():
@@ -107,6 +119,8 @@ def train(
         elif data is None:
             raise UserError("--data is missing: name the folder of films to train on.")
         else:
+            if preset is not None:
+                given |= _unsaid(context, training.settings_of(preset))
             config = training.TrainConfig(**given)
             run = training.train(
                 config, data, out, overwrite=overwrite, strategy=strategy, cache=cache
@@ -121,15 +135,20 @@ def train(
 
 def _refuse_settings(context: typer.Context, names: list[str]) -> None:
     """A resumed run keeps its settings; saying others would have no effect."""
-    said = [
-        f"--{name.replace('_', '-')}"
-        for name in names
-        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
-    ]
+    said = [f"--{name.replace('_', '-')}" for name in names if _is_said(context, name)]
     if said:
         raise UserError(
             f"--resume goes on with the settings in config.json; leave out {', '.join(said)}."
         )
+
+
+def _unsaid(context: typer.Context, settings: dict[str, Any]) -> dict[str, Any]:
+    """Those of the settings that the command line does not give itself."""
+    return {name: value for name, value in settings.items() if not _is_said(context, name)}
+
+
+def _is_said(context: typer.Context, name: str) -> bool:
+    return getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
 
 
 def runs(

@@ -7,10 +7,10 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from xraysr.models import Generator
+from xraysr.models import SRNetwork
 
 
-def write_saved_model(generator: Generator, path: Path) -> None:
+def write_saved_model(generator: SRNetwork, path: Path) -> None:
     """Writes the folder `path` with the signature `serving_default`.
 
     It maps float32 (batch, height, width, 1) in [0, 1], any batch, height and width, to the

@@ -12,10 +12,10 @@ from xraysr.errors import UserError
 from xraysr.export.saved_model import write_saved_model
 from xraysr.export.tflite import write_tflite
 from xraysr.files import make_folder, refuse_existing
-from xraysr.models import Generator
+from xraysr.models import SRNetwork
+from xraysr.presets.opening import open_generator
 from xraysr.spec import ModelSpec
 from xraysr.upscale import load
-from xraysr.upscale.keras_model import load_with_card
 
 WRITERS = {"saved_model": write_saved_model, "tflite": write_tflite}
 FORMATS = tuple(WRITERS)
@@ -27,11 +27,11 @@ class ParityError(RuntimeError):
     """An artefact does not compute what the generator computes; it was not kept."""
 
 
-def export_model(model: Path, out: Path, format: str, *, overwrite: bool = False) -> float:
+def export_model(model: str | Path, out: Path, format: str, *, overwrite: bool = False) -> float:
     """Exports a trained generator and checks it against Keras on random images.
 
     Args:
-        model: A `.keras` file, or the folder of a training run.
+        model: A `.keras` file, the folder of a training run, or the name of a preset.
         out: The folder (`saved_model`) or file ending in .tflite (`tflite`) to write, with the
             model's card in or beside it.
         format: `saved_model` or `tflite`.
@@ -44,7 +44,7 @@ def export_model(model: Path, out: Path, format: str, *, overwrite: bool = False
         UserError: for a mistake in the arguments.
         ParityError: if the difference exceeds 1e-5.
     """
-    model, out = Path(model), Path(out)
+    out = Path(out)
     if format not in WRITERS:
         raise UserError(f"format must be one of {', '.join(FORMATS)}. Received: {format}")
     if (format == "tflite") != (out.suffix == ".tflite"):
@@ -52,9 +52,7 @@ def export_model(model: Path, out: Path, format: str, *, overwrite: bool = False
             f"A tflite export is a file ending in .tflite, a saved_model export a folder. "
             f"Received: format {format}, {out}"
         )
-    if model.is_dir():
-        model = model / "generator.keras"
-    generator, spec = load_with_card(model)
+    generator, spec = open_generator(model)
     _check_output(out, spec, format, overwrite)
     make_folder(out.parent)
     try:
@@ -89,7 +87,7 @@ def _check_output(out: Path, spec: ModelSpec, format: str, overwrite: bool) -> N
         )
 
 
-def parity(generator: Generator, artefact: Path) -> float:
+def parity(generator: SRNetwork, artefact: Path) -> float:
     """Largest absolute difference between an artefact and Keras on seeded random images."""
     upscaler = load(artefact)
     random = np.random.default_rng(0)

@@ -1,7 +1,19 @@
 """Generators, discriminators and feature extractors: Keras 3 without a backend of their own."""
 
 from xraysr.models.discriminator import Discriminator, PatchDiscriminator
+from xraysr.models.edge import EdgeGenerator
 from xraysr.models.features import VGG19Features
 from xraysr.models.generator import Generator
+from xraysr.models.network import SRNetwork
 
-__all__ = ["Discriminator", "Generator", "PatchDiscriminator", "VGG19Features"]
+GENERATORS: dict[str, type[SRNetwork]] = {"srresnet": Generator, "edge": EdgeGenerator}
+
+__all__ = [
+    "GENERATORS",
+    "Discriminator",
+    "EdgeGenerator",
+    "Generator",
+    "PatchDiscriminator",
+    "SRNetwork",
+    "VGG19Features",
+]

@@ -10,11 +10,12 @@ from keras import ops
 
 from xraysr.lanczos import RADIUS
 from xraysr.models.layers import LanczosUpsample, ResidualBlock, SubpixelUpsample
-from xraysr.pair import MAX_SCALE, MIN_SCALE, Pair, prime_factors
+from xraysr.models.network import SRNetwork
+from xraysr.pair import prime_factors
 
 
 @keras.saving.register_keras_serializable("xraysr")
-class Generator(keras.Model):
+class Generator(SRNetwork):
     """Enlarges a radiograph by an integer scale.
 
     Residual blocks at LR size, one `depth_to_space` stage for each prime factor of the scale,
@@ -44,20 +45,7 @@ class Generator(keras.Model):
     def __init__(
         self, scale: int, depth: int = 8, width: int = 32, batch_norm: bool = False, **kwargs: Any
     ) -> None:
-        # Each layer casts for itself: under mixed precision the skip stays float32.
-        super().__init__(autocast=False, **kwargs)
-        if not isinstance(scale, int) or not MIN_SCALE <= scale <= MAX_SCALE:
-            raise ValueError(
-                f"Generator needs an integer scale from {MIN_SCALE} to {MAX_SCALE}. "
-                f"Received: scale={scale}"
-            )
-        if depth < 1 or width < 8:
-            raise ValueError(
-                f"Generator needs depth >= 1 and width >= 8. Received: depth={depth}, width={width}"
-            )
-        self.scale = scale
-        self.depth = depth
-        self.width = width
+        super().__init__(scale, depth, width, **kwargs)
         self.batch_norm = batch_norm
         factors = prime_factors(scale)
         self.head = keras.layers.Conv2D(width, 3, padding="same", name="head")
@@ -73,14 +61,6 @@ class Generator(keras.Model):
             1, 3, padding="same", kernel_initializer="zeros", dtype="float32", name="tail"
         )
         self.skip = LanczosUpsample(scale, dtype="float32", name="lanczos")
-
-    @classmethod
-    def for_pair(cls, pair: Pair | str, **arguments: Any) -> Generator:
-        """The generator of a pair of sizes, built and ready to use."""
-        pair = Pair.parse(pair)
-        generator = cls(pair.scale, **arguments)
-        generator.build((None, *pair.lr, 1))
-        return generator
 
     def build(self, input_shape):
         shape = (None, None, None, 1)
@@ -100,12 +80,8 @@ class Generator(keras.Model):
         sr = self.skip(inputs) + self.tail(x)
         return sr if training else ops.clip(sr, 0.0, 1.0)
 
-    def compute_output_shape(self, input_shape):
-        return self.skip.compute_output_shape(input_shape)
-
     @property
     def receptive_radius(self) -> int:
-        """LR pixels around a pixel that can change its SR block: the overlap tiles need."""
         radius, step = 2.0 + 2 * self.depth, 1.0
         for factor in prime_factors(self.scale):
             radius += step
@@ -113,10 +89,4 @@ class Generator(keras.Model):
         return max(math.ceil(radius + step), RADIUS)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "scale": self.scale,
-            "depth": self.depth,
-            "width": self.width,
-            "batch_norm": self.batch_norm,
-        }
+        return {**super().get_config(), "batch_norm": self.batch_norm}

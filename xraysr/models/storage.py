@@ -10,7 +10,7 @@ import keras
 
 from xraysr.errors import UserError
 from xraysr.files import whole_file
-from xraysr.models.generator import Generator
+from xraysr.models.network import SRNetwork
 from xraysr.spec import ModelSpec
 
 
@@ -23,7 +23,7 @@ def weights_sha256(model: keras.Model) -> str:
 
 
 def save_generator(
-    generator: Generator, path: Path, training: dict[str, Any] | None = None
+    generator: SRNetwork, path: Path, training: dict[str, Any] | None = None
 ) -> ModelSpec:
     """Writes `generator` to `path` (`.keras`) and its card beside it; returns the card."""
     path = Path(path)
@@ -44,8 +44,8 @@ def save_generator(
     return spec
 
 
-def load_generator(path: Path) -> Generator:
-    """Reads a generator that `save_generator` or `Generator.save` wrote.
+def load_generator(path: Path) -> SRNetwork:
+    """Reads a generator that `save_generator` or its `save` wrote.
 
     Raises:
         UserError: if there is no such file, or it holds something else.
@@ -57,6 +57,6 @@ def load_generator(path: Path) -> Generator:
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras lets zip, h5 and deserialisation errors through.
         raise UserError(f"{path} is not a Keras model that can be read: {error}") from error
-    if not isinstance(model, Generator):
-        raise UserError(f"{path} holds a {type(model).__name__}, expected a Generator of xraysr.")
+    if not isinstance(model, SRNetwork):
+        raise UserError(f"{path} holds a {type(model).__name__}, expected a generator of xraysr.")
     return model

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import keras
 
-from xraysr.models import Discriminator, Generator, PatchDiscriminator, VGG19Features
+from xraysr.models import GENERATORS, Discriminator, PatchDiscriminator, SRNetwork, VGG19Features
 from xraysr.training.config import TrainConfig
 from xraysr.training.optimizers import guarded
 from xraysr.training.srgan import SRGAN
@@ -51,10 +51,11 @@ def _precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _generator(config: TrainConfig) -> Generator:
-    return Generator.for_pair(
-        config.pair, depth=config.depth, width=config.width, batch_norm=config.batch_norm
-    )
+def _generator(config: TrainConfig) -> SRNetwork:
+    settings = {"depth": config.depth, "width": config.width}
+    if config.batch_norm:
+        settings["batch_norm"] = True
+    return GENERATORS[config.generator].for_pair(config.pair, **settings)
 
 
 def _discriminator(config: TrainConfig) -> keras.Model:

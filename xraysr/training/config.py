@@ -10,6 +10,7 @@ from typing import Any
 
 from xraysr.data.fit import FITS
 from xraysr.errors import UserError
+from xraysr.models import GENERATORS
 from xraysr.pair import Pair
 from xraysr.training.losses import ADVERSARIAL_LOSSES, CONTENT_LOSSES
 
@@ -35,7 +36,10 @@ class TrainConfig:
         adversarial_from: Instead of the share, a step at which the adversarial phase begins, or
             `plateau`: when the validation PSNR no longer rises.
         precision: `float32`, `mixed_bfloat16` or `mixed_float16`; weights are float32 in each.
-        depth: Residual blocks of the generator.
+        generator: `srresnet`, or `edge`, the small one of plain convolutions.
+        init: A trained generator to begin with: a preset's name, a run or a `.keras` file. It
+            has the same depth and width; of another scale, only its trunk is taken.
+        depth: Residual blocks of the generator; convolutions of the edge generator.
         width: Feature channels of the generator.
         batch_norm: Batch normalisation in the generator.
         discriminator: `patch`, or `srgan` for the published one, which is larger and slower.
@@ -43,14 +47,16 @@ class TrainConfig:
         crop: Side of the LR crops in pixels, at most the LR size.
         flips: Mirror half of the crops left to right.
         fit: How films are fitted to HR size: `crop`, `pad` or `stretch`.
-        learning_rate: Peak of the content phase; warms up, then falls as a cosine.
+        learning_rate: Peak of the content phase; warms up, then falls as a cosine. By default
+            1e-3, or 2e-4 with `init`.
         adversarial_learning_rate: The same for both networks of the adversarial phase.
         content_loss: `l1`, `charbonnier` or `mse`.
         adversarial_loss: `bce`, `least_squares`, `hinge` or `relativistic`.
         content_weight: Factor of the content loss.
         adversarial_weight: Factor of the adversarial loss of the generator.
-        feature_weight: Factor of the feature loss; needs `vgg19`.
-        vgg19: Weights file of the feature extractor.
+        feature_weight: Factor of the feature loss.
+        vgg19: Weights file of VGG19 for the feature loss; by default the features are those that
+            xraysr learned on radiographs.
         r1_weight: Factor of half the R1 penalty of the discriminator.
         spectral_norm: Hold the discriminator's convolutions at spectral norm 1.
         label_smoothing: What is taken off the discriminator's goal for real images.
@@ -69,6 +75,8 @@ class TrainConfig:
     adversarial_share: float = 0.25
     adversarial_from: int | str | None = None
     precision: str = "float32"
+    generator: str = "srresnet"
+    init: str | None = None
     depth: int = 8
     width: int = 32
     batch_norm: bool = False
@@ -77,7 +85,7 @@ class TrainConfig:
     crop: int = 24
     flips: bool = True
     fit: str = "crop"
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     adversarial_learning_rate: float = 2e-4
     content_loss: str = "l1"
     adversarial_loss: str = "bce"
@@ -115,9 +123,9 @@ class TrainConfig:
             self._require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         self._require(self.width >= 8, "width", "at least 8", self.width)
         self._require(
-            0 <= self.adversarial_share < 1,
+            0 <= self.adversarial_share <= 1,
             "adversarial_share",
-            "from 0 to below 1",
+            "from 0 to 1",
             self.adversarial_share,
         )
         smallest = math.ceil(16 / self.pair.scale)
@@ -137,11 +145,14 @@ class TrainConfig:
         )
         for name, choices in (
             ("precision", PRECISIONS),
+            ("generator", tuple(GENERATORS)),
             ("content_loss", tuple(CONTENT_LOSSES)),
             ("adversarial_loss", tuple(ADVERSARIAL_LOSSES)),
         ):
             value = getattr(self, name)
             self._require(value in choices, name, " or ".join(choices), value)
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", 1e-3 if self.init is None else 2e-4)
         for name in ("learning_rate", "adversarial_learning_rate"):
             self._require(getattr(self, name) > 0, name, "more than 0", getattr(self, name))
         for name in (
@@ -153,8 +164,12 @@ class TrainConfig:
             value = getattr(self, name)
             self._require(0 <= value < 1, name, "from 0 to below 1", value)
         self._require(
-            (self.feature_weight > 0) == (self.vgg19 is not None),
-            "feature_weight and vgg19", "both or neither", (self.feature_weight, self.vgg19),
+            self.vgg19 is None or self.feature_weight > 0,
+            "feature_weight", "more than 0 with vgg19", self.feature_weight,
+        )  # fmt: skip
+        self._require(
+            not self.batch_norm or self.generator == "srresnet",
+            "batch_norm", "off for the edge generator", self.batch_norm,
         )  # fmt: skip
         start = self.adversarial_from
         self._require(
@@ -207,6 +222,7 @@ class TrainConfig:
             progress: How much of the run is behind, 0 to 1.
             switched: Progress at which the adversarial phase began; None before that.
         """
+        assert self.learning_rate is not None
         if switched is not None:
             peak, done = self.adversarial_learning_rate, (progress - switched) / (1.0 - switched)
         elif self.planned_switch is not None:

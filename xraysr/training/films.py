@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,8 @@ class RunFilms:
                     films,
                     pair,
                     config.fit,
-                    lambda rows, pair=pair: track(
-                        rows, f"Reading {split} films for {pair}", len(films)
+                    partial(
+                        track, description=f"Reading {split} films for {pair}", total=len(films)
                     ),
                     folder=cache,
                     pipeline=pipeline,

@@ -30,6 +30,13 @@ def charbonnier(sr: tf.Tensor, hr: tf.Tensor) -> tf.Tensor:
 
 CONTENT_LOSSES = {"l1": l1, "charbonnier": charbonnier, "mse": mse}
 
+
+def feature_loss(sr_features, hr_features) -> tf.Tensor:
+    """Mean squared difference of features; of several maps, the mean over the maps."""
+    maps = zip(tf.nest.flatten(sr_features), tf.nest.flatten(hr_features), strict=True)
+    return tf.reduce_mean([mse(tf.cast(a, tf.float32), tf.cast(b, tf.float32)) for a, b in maps])
+
+
 # What a discriminator loses on (real, fake) logits, and what the generator loses on them.
 Game = tuple[
     Callable[[tf.Tensor, tf.Tensor, float], tf.Tensor], Callable[[tf.Tensor, tf.Tensor], tf.Tensor]

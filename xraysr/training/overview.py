@@ -25,7 +25,8 @@ class RunSummary:
         steps: Optimizer steps recorded.
         seconds: Training time recorded.
         phase: Of the last record: `content` or `adversarial`; None before the first.
-        scores: Validation PSNR in dB, the untrained generator's (plain Lanczos) first.
+        scores: Validation PSNR in dB.
+        lanczos: That of Lanczos interpolation on the same films.
     """
 
     run: Run
@@ -33,6 +34,7 @@ class RunSummary:
     seconds: float
     phase: str | None
     scores: tuple[float, ...]
+    lanczos: float | None
 
     @classmethod
     def of(cls, path: Path) -> RunSummary:
@@ -46,6 +48,7 @@ class RunSummary:
             seconds=float(trained[-1]["seconds"]) if trained else 0.0,
             phase=str(trained[-1]["phase"]) if trained else None,
             scores=tuple(float(score) for score in run.scores().values()),
+            lanczos=run.lanczos(),
         )
 
     def cells(self) -> list[str]:
@@ -62,7 +65,7 @@ class RunSummary:
             f"{config.depth} x {config.width}",
             "" if best is None else f"{best:.3f}",
             "" if last is None else f"{last:.3f}",
-            "" if best is None else f"{best - self.scores[0]:+.3f}",
+            "" if best is None or self.lanczos is None else f"{best - self.lanczos:+.3f}",
         ]
 
     @property
@@ -74,9 +77,9 @@ class RunSummary:
 def runs_table(folder: Path) -> Table:
     """The runs right below `folder`, or `folder` itself where it is one.
 
-    They are sorted by pair and best validation PSNR. `gain` is that PSNR above the one of the
-    untrained generator, which is plain Lanczos; each is measured on the run's own validation
-    films. A run whose files are damaged is named with the reason.
+    They are sorted by pair and best validation PSNR. `gain` is that PSNR above the one of Lanczos
+    interpolation, both on the run's own validation films. A run whose files are damaged is named
+    with the reason.
 
     Raises:
         UserError: if there is no run.

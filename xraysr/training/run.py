@@ -129,8 +129,14 @@ class Run:
         return entries
 
     def scores(self) -> dict[int, float]:
-        """Validation PSNR in dB by step, the untrained generator's first."""
+        """Validation PSNR in dB by step."""
         return {each["step"]: each["val_psnr"] for each in self.records() if "val_psnr" in each}
+
+    def lanczos(self) -> float | None:
+        """PSNR of Lanczos interpolation on the validation films in dB; None before step 0."""
+        return next(
+            (each["lanczos_psnr"] for each in self.records() if "lanczos_psnr" in each), None
+        )
 
     def forget_after(self, step: int) -> None:
         """Drops what was recorded after `step`, because it will be done again."""

@@ -7,9 +7,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from xraysr.models import Generator
+from xraysr.models import SRNetwork
 from xraysr.training.averaging import decay_at, update_average
-from xraysr.training.losses import ADVERSARIAL_LOSSES, CONTENT_LOSSES, accuracy, r1_penalty
+from xraysr.training.losses import (
+    ADVERSARIAL_LOSSES,
+    CONTENT_LOSSES,
+    accuracy,
+    feature_loss,
+    r1_penalty,
+)
 from xraysr.training.optimizers import apply_gradients, guarded
 
 PHASES = ("content", "adversarial")
@@ -31,7 +37,8 @@ class SRGAN(keras.Model):
     Args:
         generator: Maps LR to SR.
         discriminator: Maps an HR-sized image to logits; needed in the adversarial phase only.
-        feature_extractor: Maps an HR-sized image to features, for the feature loss.
+        feature_extractor: Maps an HR-sized image to features, or a list of them, for the feature
+            loss.
         averaged: A generator of the same shape that follows the moving average of the first, for
             validation and export; None keeps none.
 
@@ -50,10 +57,10 @@ class SRGAN(keras.Model):
 
     def __init__(
         self,
-        generator: Generator,
+        generator: SRNetwork,
         discriminator: keras.Model | None = None,
         feature_extractor: keras.Model | None = None,
-        averaged: Generator | None = None,
+        averaged: SRNetwork | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -213,8 +220,9 @@ class SRGAN(keras.Model):
             real, fake = self._verdicts(hr, sr)
             losses["adversarial"] = self._generator_loss(real, fake)
             if self.feature_extractor is not None:
-                difference = self.feature_extractor(sr) - self.feature_extractor(hr)
-                losses["feature"] = tf.reduce_mean(tf.square(tf.cast(difference, tf.float32)))
+                losses["feature"] = feature_loss(
+                    self.feature_extractor(sr), self.feature_extractor(hr)
+                )
         return losses
 
     def _verdicts(self, hr, sr):

@@ -22,6 +22,7 @@ from xraysr.training.checkpoints import Checkpoints
 from xraysr.training.config import PLATEAU
 from xraysr.training.devices import is_chief, pipelines
 from xraysr.training.films import used_films
+from xraysr.training.initial import initialise
 from xraysr.training.run import Run
 from xraysr.training.validation import Validator, flattened
 from xraysr.training.watch import DivergedError, Watch
@@ -122,6 +123,9 @@ class Trainer:
         batches = self._batches()
         log_every = max(1, config.validate_every // LOGS_PER_VALIDATION)
         if not self.scores:
+            if config.init is not None:
+                initialise(self.srgan.generator, config.init)
+                self.srgan.averaged.set_weights(self.srgan.generator.get_weights())
             self._validate(bar)
             self._save()
         self.srgan.phase = self.phase
@@ -278,9 +282,12 @@ class Trainer:
         result = self.validator.run()
         if not math.isfinite(result.psnr):
             self._stop_diverged("What the generator makes of the validation films is")
-        name = "Lanczos (the untrained generator)" if step == 0 else f"step {step}"
-        bar.line(f"{name}: val PSNR {result.psnr:.3f} dB")
-        self._record({"step": step, "val_psnr": result.psnr, "drift": result.drift}, bar)
+        record = {"step": step, "val_psnr": result.psnr, "drift": result.drift}
+        if step == 0:
+            record["lanczos_psnr"] = self.validator.lanczos()
+            bar.line(f"Lanczos: val PSNR {record['lanczos_psnr']:.3f} dB")
+        bar.line(f"step {step}: val PSNR {result.psnr:.3f} dB")
+        self._record(record, bar)
         if self.board is not None:
             with self.checkpoints.writing("The sample image or the history plot"):
                 write(self.run.sample(step), Radiograph(result.sample), overwrite=True)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from xraysr.data.batches import whole_films
 from xraysr.data.pipeline import PairCache
 from xraysr.lanczos import resize
-from xraysr.models import Generator
+from xraysr.models import SRNetwork
 
 BATCH = 4
 
@@ -39,7 +39,7 @@ class Validator:
         generator: Is called with batches of whole LR films.
     """
 
-    def __init__(self, films: Sequence[PairCache], generator: Generator) -> None:
+    def __init__(self, films: Sequence[PairCache], generator: SRNetwork) -> None:
         self._films = films
         self._graph = tf.function(generator.call)
 
@@ -49,19 +49,34 @@ class Validator:
         psnr = float(np.mean([each.psnr for each in results]))
         return Validation(psnr, max(each.drift for each in results), results[0].sample)
 
+    def lanczos(self) -> float:
+        """PSNR of Lanczos interpolation on the same films, in dB."""
+        return float(np.mean([self._lanczos(films) for films in self._films]))
+
+    def _lanczos(self, films: PairCache) -> float:
+        enlarged = (
+            (np.clip(resize(lr[0, ..., 0].numpy(), films.pair.hr), 0, 1)[None, ..., None], hr)
+            for lr, hr in whole_films(films, 1)
+        )
+        return float(np.mean([_psnr(sr, hr.numpy(), films.pair.scale) for sr, hr in enlarged]))
+
     def _run(self, films: PairCache) -> Validation:
         scores, drifts, sample = [], [], None
-        border = slice(films.pair.scale, -films.pair.scale)
         for lr_batch, hr_batch in whole_films(films, BATCH):
             sr, lr, hr = self._graph(lr_batch).numpy(), lr_batch.numpy(), hr_batch.numpy()
-            error = (sr - hr)[:, border, border].astype(np.float64)
-            scores += (-10 * np.log10(np.mean(error**2, axis=(1, 2, 3)) + 1e-12)).tolist()
+            scores += _psnr(sr, hr, films.pair.scale).tolist()
             drifts += np.abs(sr.mean(axis=(1, 2, 3)) - lr.mean(axis=(1, 2, 3))).tolist()
             if sample is None:
                 enlarged = np.clip(resize(lr[0, ..., 0], films.pair.hr), 0, 1)
                 sample = np.concatenate([enlarged, sr[0, ..., 0], hr[0, ..., 0]], axis=1)
         assert sample is not None
         return Validation(float(np.mean(scores)), max(drifts), sample.astype(np.float32))
+
+
+def _psnr(sr: np.ndarray, hr: np.ndarray, border: int) -> np.ndarray:
+    """PSNR of each image in dB, `border` pixels cropped."""
+    error = (sr - hr)[:, border:-border, border:-border].astype(np.float64)
+    return -10 * np.log10(np.mean(error**2, axis=(1, 2, 3)) + 1e-12)
 
 
 def flattened(scores: list[float], patience: int = 5, least: float = 0.01) -> bool:
