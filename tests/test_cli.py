@@ -17,7 +17,9 @@ import xraysr.cli
 from xraysr.io import Radiograph, read, write
 from xraysr.upscale import load
 
-COMMANDS = ("prepare", "train", "evaluate", "upscale", "export", "phantom", "demo")
+COMMANDS = (
+    "prepare", "train", "evaluate", "compare", "upscale", "export", "models", "phantom", "demo",
+)  # fmt: skip
 MAIN = [sys.executable, "-c", "from xraysr.cli import main; main()"]
 
 
@@ -374,6 +376,39 @@ def test_evaluate_prints_a_table_and_writes_scores_film_by_film(run, trained, tm
     assert str(out) in result.err
 
 
+# compare
+
+
+def test_compare_draws_a_film_of_the_user_and_keeps_an_earlier_picture(run, trained, tmp_path):
+    data, out = save_split(tmp_path / "films", train=1, test=1), tmp_path / "picture.png"
+    words = ("compare", trained["tflite"], "--data", data, "--pair", "16:64", "-o", out)
+    result = run(*words)
+    assert result.code == 0, result.err
+    assert str(out) in result.out
+    assert read(out).size[0] > 500
+    first = out.read_bytes()
+    assert_refused(run(*words), "picture.png", "--overwrite")
+    alone = data / "test" / "test0.png"  # the film that was taken from the folder
+    result = run("compare", trained["tflite"], "--data", alone, "--pair", "16:64", "-o", out,
+                 "--overwrite")  # fmt: skip
+    assert result.code == 0, result.err
+    assert out.read_bytes() == first
+
+
+def test_compare_draws_a_phantom_without_films(run, trained, tmp_path):
+    result = run("compare", trained["tflite"], "--pair", "16:64", "-o", tmp_path / "out.png")
+    assert result.code == 0, result.err
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".png"] == ["out.png"]
+
+
+def test_compare_says_why_no_film_can_be_used(run, trained, tmp_path):
+    data = save_split(tmp_path / "films", test=1)
+    result = run("compare", trained["tflite"], "--data", data, "--pair", "32:128",
+                 "-o", tmp_path / "out.png")  # fmt: skip
+    assert_refused(result, "No film can be used for 32:128", "64")
+    assert not (tmp_path / "out.png").exists()
+
+
 def test_evaluate_keeps_earlier_scores(run, trained, tmp_path, monkeypatch):
     data = save_split(tmp_path / "films", test=1)
     monkeypatch.chdir(tmp_path)
@@ -560,6 +595,27 @@ def test_train_on_films_smaller_than_hr(run, tmp_path):
     words = ("train", "--data", data, "--out", tmp_path / "run", "--pair", "64:256")
     assert_refused(run(*words), "None of 2 films", "64:256")
     assert not (tmp_path / "run").exists()
+
+
+def test_train_with_a_preset_takes_its_settings_and_those_of_the_command_line(run, tmp_path):
+    data = save_split(tmp_path / "films", train=2, val=1)
+    words = ("--preset", "edge", "--depth", 2, "--pair", "16:64", "--mix", "12:48", "--mix", "8:32",
+             "--crop", 8, "--batch", 2, "--steps", 1)  # fmt: skip
+    result = run("train", "--data", data, "--out", tmp_path / "first", *words)
+    assert result.code == 0, result.err
+    config = json.loads((tmp_path / "first" / "config.json").read_text())
+    assert (config["generator"], config["depth"], config["width"]) == ("edge", 2, 32)
+    assert config["mix"] == ["12:48", "8:32"]
+    result = run("train", "--data", data, "--out", tmp_path / "second", *words,
+                 "--init", tmp_path / "first")  # fmt: skip
+    assert result.code == 0, result.err
+    assert_refused(
+        run("train", "--data", data, "--out", tmp_path / "third", "--preset", "huge"),
+        "edge, base, gan", "huge",
+    )  # fmt: skip
+    assert_refused(
+        run("train", "--resume", "--out", tmp_path / "second", "--preset", "edge"), "--preset"
+    )
 
 
 def test_train_without_films_says_which_option_is_missing(run, tmp_path):

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from xraysr import demo as module
-from xraysr.demo import demo, draw_comparison
+from xraysr.demo import demo
 from xraysr.errors import UserError
+from xraysr.evaluation.picture import draw_comparison
 from xraysr.evaluation.report import Report
 from xraysr.io import Radiograph, write
 from xraysr.pair import Pair
@@ -166,5 +167,5 @@ def test_the_picture_is_of_a_film_that_can_be_read(done, tmp_path):
     films = index_films(save_films(tmp_path / "films")).require("test")
     assert films[0].name == "broken"
     models = {"GAN": load(done[0] / "run")}
-    draw_comparison(tmp_path / "picture.png", models, films, Pair.parse("16:64"), "Lanczos")
+    draw_comparison(tmp_path / "picture.png", models, films, "16:64")
     assert (tmp_path / "picture.png").stat().st_size > 10_000

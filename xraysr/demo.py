@@ -6,19 +6,17 @@ import os
 import shutil
 from pathlib import Path
 
-from xraysr import plots
 from xraysr.data.index import index_films
 from xraysr.data.phantom import write_phantoms
-from xraysr.data.pipeline import film_pairs
 from xraysr.errors import UserError
-from xraysr.evaluation.evaluate import enlarge, evaluate, to_float
-from xraysr.evaluation.metrics import psnr
+from xraysr.evaluation.evaluate import evaluate
+from xraysr.evaluation.picture import draw_comparison
 from xraysr.evaluation.report import Report
 from xraysr.export import export_model
 from xraysr.files import write_json
 from xraysr.pair import Pair
 from xraysr.training import TrainConfig, train
-from xraysr.upscale import Upscaler, load
+from xraysr.upscale import load
 
 PHANTOMS = {"train": 96, "val": 8, "test": 16}
 # What a demo writes; the first one is written first, and says that the others are a demo's.
@@ -62,22 +60,9 @@ def demo(
     for format, name in (("saved_model", "saved_model"), ("tflite", "generator.tflite")):
         difference = export_model(run.path, out / "export" / name, format)
         print(f"{out / 'export' / name}: differs from Keras by {difference:.1e} at most")
-    draw_comparison(out / "comparison.png", models, films, sizes, report.degradation)
+    draw_comparison(out / "comparison.png", models, films, sizes)
     print(f"The picture: {out / 'comparison.png'}")
     return report
-
-
-def draw_comparison(path, models: dict[str, Upscaler], films, pair: Pair, degradation: str) -> None:
-    """Draws the first usable film: LR, interpolation, the models, HR, with zoom and error."""
-    stored = next(iter(film_pairs(films, pair, "crop", [])))
-    lr, hr = to_float(stored)
-    images = {"LR": lr.repeat(pair.scale, axis=0).repeat(pair.scale, axis=1)}
-    images |= enlarge(models, lr, pair)
-    panels = [
-        plots.Panel(name, image, psnr(image, hr, pair.scale)) for name, image in images.items()
-    ]
-    title = f"{pair}, {stored.film.name}; LR by {degradation}"
-    plots.comparison(path, [*panels, plots.Panel("HR", hr)], hr, title)
 
 
 def _check_data(data: Path, out: Path) -> None:

@@ -121,7 +121,8 @@ def history(path: Path, records: Sequence[dict[str, Any]]) -> None:
     points = [(each["step"], each["val_psnr"]) for each in records if "val_psnr" in each]
     if points:
         quality.plot(*zip(*points, strict=True), marker=".", label="generator")
-        quality.axhline(points[0][1], color="gray", linestyle="--", label="Lanczos")
+        for lanczos in (each["lanczos_psnr"] for each in records if "lanczos_psnr" in each):
+            quality.axhline(lanczos, color="gray", linestyle="--", label="Lanczos")
         quality.legend()
     quality.set(xlabel="step", ylabel="PSNR in dB", title="Validation films")
     switch = next((each["step"] for each in records if each.get("phase") == "adversarial"), None)

@@ -53,7 +53,7 @@ def evaluate(
         from xraysr.evaluation.evaluate import evaluate as run
         from xraysr.upscale import load
 
-        upscalers = {_row_name(path, model): load(path) for path in model}
+        upscalers = {row_name(path, model): load(path) for path in model}
     report = run(upscalers, films, pair, fit)
     if markdown:
         print(report.markdown())
@@ -65,7 +65,7 @@ def evaluate(
     print(f"Film by film: {json_file}", file=sys.stderr)
 
 
-def _row_name(path: Path, others: list[Path]) -> str:
+def row_name(path: Path, others: list[Path]) -> str:
     """The stem of a model's file, or its path where two would be the same."""
     same = [other for other in others if other.stem == path.stem]
     return path.stem if len(same) == 1 else str(path)
