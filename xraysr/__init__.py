@@ -11,6 +11,7 @@ _HOMES = {
     "Discriminator": "xraysr.models",
     "EdgeGenerator": "xraysr.models",
     "Generator": "xraysr.models",
+    "ModelCard": "xraysr.presets",
     "Pair": "xraysr.pair",
     "PatchDiscriminator": "xraysr.models",
     "Radiograph": "xraysr.io",

@@ -1,4 +1,4 @@
-"""The edge generator: repeated pixels at the start, local, small, and of int8 operations only."""
+"""The edge generator: Lanczos at the start, local, small, and of int8 operations only."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from xraysr.evaluation.interpolation import lanczos
 from xraysr.models import EdgeGenerator
 
 SCALES = range(2, 9)
@@ -16,11 +17,20 @@ def noise(*shape: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_untrained_it_repeats_pixels(scale):
+def test_untrained_it_is_lanczos_of_the_image_continued_past_its_border(scale):
     generator = EdgeGenerator.for_pair(f"8:{8 * scale}", depth=1, width=8)
     image = noise(2, 9, 14, 1)
-    repeated = image.repeat(scale, axis=1).repeat(scale, axis=2)
-    np.testing.assert_allclose(generator(image), repeated, atol=1e-6)
+    continued = np.pad(image[..., 0], ((0, 0), (9, 9), (9, 9)), mode="edge")
+    whole = np.stack([lanczos(each, (27 * scale, 32 * scale)) for each in continued])
+    inner = slice(9 * scale, -9 * scale)
+    np.testing.assert_allclose(generator(image)[..., 0], whole[:, inner, inner], atol=3e-6)
+
+
+def test_one_pixel_is_enough():
+    generator = EdgeGenerator.for_pair("8:32", depth=1, width=8)
+    np.testing.assert_allclose(
+        generator(np.full((1, 1, 1, 1), 0.3)), np.full((1, 4, 4, 1), 0.3), rtol=1e-5
+    )
 
 
 def test_it_is_clipped_in_use_and_not_in_training(perturb):

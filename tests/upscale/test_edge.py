@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from xraysr.errors import UserError
+from xraysr.export.tflite import write_tflite
 from xraysr.io import Radiograph, read, write
+from xraysr.models.storage import load_generator
 from xraysr.spec import ModelSpec
 from xraysr.upscale import load
 from xraysr.upscale.edge import EdgeRuntime
@@ -45,6 +47,31 @@ def test_a_result_is_not_changed_by_the_next_one(trained):
     kept = first.copy()
     edge.run(1 - random(1, 8, 8, 1))
     np.testing.assert_array_equal(first, kept)
+
+
+@pytest.fixture(scope="module")
+def int8(trained, tmp_path_factory):
+    """The trained generator in int8, with its card."""
+    path = tmp_path_factory.mktemp("int8") / "generator.tflite"
+    write_tflite(load_generator(trained["keras"]), path, [random(24, 24)])
+    ModelSpec.load(trained["keras"]).save(path)
+    return path
+
+
+def test_an_int8_model_is_given_floats_and_gives_floats(int8, trained):
+    sr, expected = (load(path)(random(17, 40)) for path in (int8, trained["keras"]))
+    assert (sr.dtype, sr.shape) == (np.float32, expected.shape)
+    assert np.sqrt(np.mean((sr - expected) ** 2)) < 0.02 < np.ptp(sr)
+    levels = np.unique(np.round(255 * sr))
+    np.testing.assert_allclose(np.unique(sr), levels / 255, atol=1e-6)
+
+
+def test_an_int8_model_rounds_its_input_to_the_nearest_grey_level(int8):
+    edge, levels = EdgeRuntime(int8), random(1, 9, 9, 1) * 254 // 1
+    lower, upper = edge.run(levels / 255), edge.run((levels + 1) / 255)
+    assert np.any(lower != upper)
+    np.testing.assert_array_equal(edge.run((levels + np.float32(0.4)) / 255), lower)
+    np.testing.assert_array_equal(edge.run((levels + np.float32(0.6)) / 255), upper)
 
 
 def test_its_card_is_the_generators(trained):

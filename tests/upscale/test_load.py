@@ -56,10 +56,35 @@ def test_an_unfinished_run_says_how_to_go_on(tmp_path):
     assert "not finished: go on with train --resume" in refusal(tmp_path)
 
 
-def test_an_unknown_path(tmp_path):
+@pytest.fixture
+def shelf(tmp_path, monkeypatch) -> Path:
+    """Where the library looks for presets; the names of three are there, and nothing else."""
+    cards = tmp_path / "shelf" / "cards"
+    cards.mkdir(parents=True)
+    for name in ("base-x2", "base-x4", "edge-x3"):
+        (cards / f"{name}.json").write_text("not a card")
+    monkeypatch.setattr("xraysr.presets.card.HOME", cards.parent)
+    return cards.parent
+
+
+def test_an_unknown_path_names_the_formats_and_the_presets(shelf, tmp_path):
     message = refusal(tmp_path / "nowhere")
     assert message.startswith("No model at")
     assert ".tflite" in message
+    assert "or the name of a preset. Presets: base-x2, base-x4, edge-x3." in message
+
+
+def test_a_preset_of_a_scale_there_is_not_names_those_there_are(shelf):
+    message = refusal(Path("base-x3"))
+    assert "base comes for x2, x4; for x3 there is edge-x3." in message
+
+
+def test_the_path_wins_over_the_preset_of_its_name(shelf, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="base-x4.json is damaged"):
+        load("base-x4")
+    copy(trained["saved_model"], tmp_path).rename(tmp_path / "base-x4")
+    assert load("base-x4").spec == ModelSpec.load(trained["keras"])
 
 
 def test_a_folder_that_is_no_model(tmp_path):

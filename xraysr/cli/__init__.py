@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from xraysr.cli.compare import compare
 from xraysr.cli.data import phantom, prepare
 from xraysr.cli.models import demo, evaluate, export, upscale
 from xraysr.cli.presets import models
@@ -18,7 +19,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (prepare, train, runs, evaluate, upscale, export, models, phantom, demo):
+COMMANDS = (prepare, train, runs, evaluate, compare, upscale, export, models, phantom, demo)
+for command in COMMANDS:
     app.command()(command)
 
 

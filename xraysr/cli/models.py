@@ -23,7 +23,9 @@ from xraysr.errors import UserError
 
 
 def evaluate(
-    model: Annotated[list[Path], typer.Argument(help="Models, of any format, to compare.")],
+    model: Annotated[
+        list[Path], typer.Argument(help="Presets or models, of any format, to compare.")
+    ],
     data: DataOption,
     pair: PairOption,
     split: Annotated[str, typer.Option(help="train, val, test or all.")] = "test",
@@ -92,7 +94,7 @@ def upscale(
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="A .keras file or a run folder.")],
+    model: Annotated[Path, typer.Argument(help="A preset, a .keras file or a run folder.")],
     out: Annotated[Path, typer.Argument(help="The folder or .tflite file to write.")],
     format: Annotated[str, typer.Option("--format", help="saved_model or tflite.")],
     overwrite: Overwrite = False,

@@ -27,7 +27,8 @@ SharedPatients = Annotated[
     typer.Option("--allow-shared-patients", help="Accept patients in both train and test."),
 ]
 ModelArgument = Annotated[
-    Path, typer.Argument(help="A .keras or .tflite file, a SavedModel or a run folder.")
+    Path,
+    typer.Argument(help="A preset, a .keras or .tflite file, a SavedModel or a run folder."),
 ]
 
 

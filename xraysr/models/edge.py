@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from xraysr.lanczos import RADIUS
+from xraysr.models.layers import LanczosUpsample
 from xraysr.models.network import SRNetwork
 
 
@@ -14,10 +16,10 @@ from xraysr.models.network import SRNetwork
 class EdgeGenerator(SRNetwork):
     """Enlarges a radiograph by an integer scale with plain convolutions, all at LR size.
 
-    3x3 convolutions with ReLU, one to `scale ** 2` channels, and `depth_to_space`. Each of these
-    outputs is added to its LR pixel, so that the network learns only the difference to it;
-    untrained, it repeats pixels. There is no division, no exponential and no weight that
-    depends on the image, so that TFLite quantises it to int8 from end to end.
+    3x3 convolutions with ReLU, one to `scale ** 2` channels, and `depth_to_space`; a skip
+    carries the Lanczos-enlarged input, so that the network learns only the difference. There is
+    no division and no exponential, so that TFLite quantises it to int8 from end to end.
+    Untrained, it is Lanczos interpolation, but for 3 LR pixels at the border.
 
     Args:
         scale: HR pixels per LR pixel, 2 to 8.
@@ -29,8 +31,7 @@ class EdgeGenerator(SRNetwork):
     `training=True`.
 
     Reference:
-        [Shi et al., 2016](https://arxiv.org/abs/1609.05158); the skip of repeated pixels from
-        [Du et al., 2021](https://arxiv.org/abs/2104.07838)
+        [Shi et al., 2016](https://arxiv.org/abs/1609.05158)
     """
 
     def __init__(self, scale: int, depth: int = 5, width: int = 32, **kwargs: Any) -> None:
@@ -50,9 +51,11 @@ class EdgeGenerator(SRNetwork):
             dtype="float32",
             name="tail",
         )
+        self.skip = LanczosUpsample(scale, exact_border=False, dtype="float32", name="lanczos")
 
     def build(self, input_shape):
         shape = (None, None, None, 1)
+        self.skip.build(shape)
         for layer in (*self.convolutions, self.tail):
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
@@ -61,10 +64,9 @@ class EdgeGenerator(SRNetwork):
         x = inputs
         for convolution in self.convolutions:
             x = convolution(x)
-        # A sum of one channel and scale ** 2 repeats the pixel over its block.
-        sr = ops.depth_to_space(inputs + self.tail(x), self.scale)
+        sr = self.skip(inputs) + ops.depth_to_space(self.tail(x), self.scale)
         return sr if training else ops.clip(sr, 0.0, 1.0)
 
     @property
     def receptive_radius(self) -> int:
-        return self.depth + 2
+        return max(self.depth + 2, RADIUS)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from xraysr.errors import UserError
 from xraysr.models import SRNetwork
-from xraysr.models.storage import load_generator
+from xraysr.presets.opening import open_generator
 
 TRUNK = ("head", "conv_", "block_", "body")
 
@@ -20,7 +18,7 @@ def initialise(generator: SRNetwork, init: str) -> None:
     Raises:
         UserError: if there is no such generator, or it is built otherwise.
     """
-    source = _open(init)
+    source, _ = open_generator(init)
     ours, theirs = _build_of(generator), _build_of(source)
     if ours != theirs:
         raise UserError(
@@ -34,11 +32,6 @@ def initialise(generator: SRNetwork, init: str) -> None:
     for layer in generator.layers:
         if layer.name.startswith(TRUNK):
             layer.set_weights(trained[layer.name].get_weights())
-
-
-def _open(init: str) -> SRNetwork:
-    path = Path(init)
-    return load_generator(path / "generator.keras" if path.is_dir() else path)
 
 
 def _build_of(generator: SRNetwork) -> dict[str, object]:

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from xraysr.presets.page import page, size_text
+
+
+def test_the_page_says_all_the_card_says(home, make_card):
+    text = page(
+        make_card(
+            perceptual={"niqe": {"HR": 3.1, "base-x4": 4.2}},
+            downstream={"auc": "0.91 [0.88, 0.94]"},
+        )
+    )
+    assert text.startswith("# base-x4\n\nBest fidelity. Research use only; not a medical device.")
+    for said in (
+        "- architecture: srresnet, depth 1, width 8",
+        "- parameters: 1,234",
+        "- sha256: " + "0" * 64,
+        "  - steps: 7",
+        "  - data: films",
+        "- nih_chest_xray: 683 films of 467 patients, adults. Licence: no restriction on use. "
+        "Cite: Wang 2017.",
+        "one hospital",
+        "PSNR in float64",
+        "nih_chest_xray, 32:128: 3 test films of 2 patients",
+        "| bicubic | 31.50 [31.00, 35.00] | -1.50 [-2.00, +2.00] |",
+        "| Lanczos | 33.00 [31.00, 35.00] |                      |",
+        "| base-x4 | 34.50 [31.00, 35.00] | +1.50 [-2.00, +2.00] |",
+        "- nih_chest_xray, 32:128: film6 -4.50, film5 -3.50",
+        "- 32:128: FSRCNN 31 dB",
+        "- niqe:\n  - HR: 3.1\n  - base-x4: 4.2",
+        "- auc: 0.91 [0.88, 0.94]",
+        "## Not for\n\n- diagnosis",
+    ):
+        assert said in text
+
+
+def test_what_was_not_measured_has_no_heading(home, make_card):
+    text = page(make_card(photographs={}))
+    assert "## Scores" in text
+    for title in ("Perception", "Downstream", "photographs"):
+        assert title not in text
+
+
+def test_size_is_that_of_the_file(home, make_card):
+    card = make_card()
+    assert size_text(card) == "missing"
+    path = home / "weights" / "base-x4.npz"
+    path.parent.mkdir(parents=True)
+    for size, text in ((102_400, "102 kB"), (2_620_000, "2.6 MB")):
+        path.write_bytes(b"0" * size)
+        assert size_text(card) == text

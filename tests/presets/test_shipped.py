@@ -1,0 +1,168 @@
+"""What ships: whole, small enough, and as good as its cards say.
+
+Scores are checked film by film: those measured here on some of the films are the card's for the
+same films, and the card's means over all of them reach what the project promises.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xraysr
+from xraysr.data.index import FilmIndex, index_films
+from xraysr.data.phantom import write_phantoms
+from xraysr.evaluation.evaluate import evaluate
+from xraysr.evaluation.report import Report
+from xraysr.pair import Pair
+from xraysr.presets import ModelCard, names
+from xraysr.presets.card import HOME, weights_path
+from xraysr.presets.store import load_preset
+from xraysr.upscale import Upscaler
+
+PRESETS = names()
+SCORED = [
+    (name, data, pair)
+    for name in PRESETS
+    for data, pairs in ModelCard.load(name).scores.items()
+    for pair in pairs
+]
+SAMPLE = {128: 6, 256: 3, 512: 1}  # films by HR size, as many as a quick test may take
+
+MAX_BYTES = 14e6
+MAX_PARAMETERS = {"edge": 60_000, "base": 1_600_000, "gan": 1_600_000}
+METHODS = ("bicubic", "Lanczos")
+METRICS = ("psnr", "psnr_over_lanczos", "ssim", "lr_consistency")
+NIH, KERMANY = "nih_chest_xray", "kermany_224"
+# Mean PSNR over Lanczos in dB that a preset must reach.
+TARGETS = {
+    ("edge-x4", NIH): {"32:128": 1.95, "64:256": 1.55, "128:512": 1.2},
+    ("base-x4", NIH): {"32:128": 2.5, "64:256": 2.15, "128:512": 1.55},
+    ("base-x4", KERMANY): {"32:128": 0.8},
+    ("gan-x4", NIH): {"32:128": 0.0, "64:256": 0.0, "128:512": 0.0},
+}
+GAN_LR_CONSISTENCY = 45.0
+
+
+@cache
+def upscaler(name: str) -> Upscaler:
+    return xraysr.load(name)
+
+
+@cache
+def films_of(folder: Path) -> FilmIndex:
+    return index_films(folder)
+
+
+def measured(report: Report, name: str) -> dict[str, float]:
+    """PSNR over Lanczos of every film."""
+    return {
+        film.name: film.scores[name]["psnr"] - film.scores["Lanczos"]["psnr"]
+        for film in report.films
+    }
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_its_card_is_complete(name):
+    card = ModelCard.load(name)
+    assert card.name == card.spec.name == name
+    assert card.scale == int(name[-1])
+    for text in (card.purpose, card.protocol, card.population):
+        assert len(text) > 10
+    assert card.not_for and all(card.not_for)
+    assert card.data
+    for entry in card.data:
+        assert entry["films"] > 0 and entry["patients"] > 0
+        for key in ("name", "licence", "cite", "population"):
+            assert len(entry[key]) > 2
+    assert card.spec.training["steps"] > 0
+    assert set(card.gains) == set(card.scores) >= {NIH, KERMANY}
+    assert len(card.scores[NIH]) == 3
+    assert card.scale != 4 or set(card.photographs) == set(card.scores[NIH])
+
+
+@pytest.mark.parametrize(("name", "data", "pair"), SCORED)
+def test_its_scores_are_complete_and_fit_together(name, data, pair):
+    card = ModelCard.load(name)
+    entry, gains = card.scores[data][pair], card.gains[data][pair]
+    assert Pair.parse(pair).scale == card.scale
+    assert len(gains) == entry["n"] >= entry["patients"] > 1
+    assert set(entry["methods"]) == {*METHODS, name}
+    for scores in entry["methods"].values():
+        assert set(scores) == set(METRICS)
+        for interval in scores.values():
+            assert interval["low"] <= interval["mean"] <= interval["high"]
+    assert np.mean(list(gains.values())) == pytest.approx(card.gain(data, pair)["mean"], abs=2e-3)
+    assert name in card.markdown() and pair in card.markdown()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_its_weights_are_those_of_the_card_and_few(name):
+    generator, spec = load_preset(name)
+    card = ModelCard.load(name)
+    assert spec == card.spec
+    assert generator.receptive_radius == spec.receptive_radius
+    assert generator.count_params() == card.parameters <= MAX_PARAMETERS[name.split("-")[0]]
+
+
+def test_weights_and_cards_come_in_pairs_and_are_small_together():
+    weights = sorted((HOME / "weights").glob("*"))
+    assert weights == [weights_path(name) for name in PRESETS]
+    assert sum(path.stat().st_size for path in weights) <= MAX_BYTES
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_it_reaches_its_targets(name):
+    card = ModelCard.load(name)
+    for data in card.scores:
+        for pair in card.scores[data]:
+            target = TARGETS.get((name, data), {}).get(pair, 0.0)
+            assert card.gain(data, pair)["mean"] >= target, (data, pair)
+            if name.startswith("gan"):
+                scores = card.scores[data][pair]["methods"][name]
+                assert scores["lr_consistency"]["mean"] >= GAN_LR_CONSISTENCY
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory) -> FilmIndex:
+    folder = tmp_path_factory.mktemp("phantoms")
+    write_phantoms(folder / "test", 2, 256, 0, workers=1)
+    return index_films(folder)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_it_beats_lanczos_on_phantoms(name, phantoms):
+    scale = ModelCard.load(name).scale
+    report = evaluate(
+        {name: upscaler(name)}, phantoms.films, f"{240 // scale}:{240 // scale * scale}"
+    )
+    assert len(report.films) == 2
+    assert min(measured(report, name).values()) > 0
+
+
+@pytest.mark.parametrize(("name", "data", "pair"), SCORED)
+def test_films_score_what_the_card_says(name, data, pair, shared_data):
+    hr = Pair.parse(pair).hr[0]
+    count = SAMPLE[min(SAMPLE, key=lambda size: abs(size - hr))]
+    test = films_of(shared_data / data).require("test")
+    sample = test[:: len(test) // count][:count]
+    report = evaluate({name: upscaler(name)}, sample, pair)
+    expected = ModelCard.load(name).gains[data][pair]
+    for film, gain in measured(report, name).items():
+        assert gain == pytest.approx(expected[film], abs=0.02), film
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "data", "pair"), SCORED)
+def test_all_films_score_what_the_card_says(name, data, pair, shared_data):
+    report = evaluate({name: upscaler(name)}, films_of(shared_data / data).require("test"), pair)
+    card = ModelCard.load(name)
+    assert set(measured(report, name)) == set(card.gains[data][pair])
+    for method, scores in card.scores[data][pair]["methods"].items():
+        for metric in ("psnr", "ssim", "lr_consistency"):
+            interval = report.interval(method, metric)
+            for end in ("mean", "low", "high"):
+                assert getattr(interval, end) == pytest.approx(scores[metric][end], abs=0.01)

@@ -1,0 +1,5 @@
+"""Generators trained on real radiographs that come with the package. No TensorFlow here."""
+
+from xraysr.presets.card import ModelCard, names
+
+__all__ = ["ModelCard", "names"]
