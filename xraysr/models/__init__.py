@@ -5,6 +5,7 @@ from xraysr.models.edge import EdgeGenerator
 from xraysr.models.features import VGG19Features
 from xraysr.models.generator import Generator
 from xraysr.models.network import SRNetwork
+from xraysr.models.radiograph_features import RadiographFeatures
 
 GENERATORS: dict[str, type[SRNetwork]] = {"srresnet": Generator, "edge": EdgeGenerator}
 
@@ -14,6 +15,7 @@ __all__ = [
     "EdgeGenerator",
     "Generator",
     "PatchDiscriminator",
+    "RadiographFeatures",
     "SRNetwork",
     "VGG19Features",
 ]

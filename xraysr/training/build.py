@@ -7,7 +7,14 @@ from contextlib import contextmanager
 
 import keras
 
-from xraysr.models import GENERATORS, Discriminator, PatchDiscriminator, SRNetwork, VGG19Features
+from xraysr.models import (
+    GENERATORS,
+    Discriminator,
+    PatchDiscriminator,
+    RadiographFeatures,
+    SRNetwork,
+    VGG19Features,
+)
 from xraysr.training.config import TrainConfig
 from xraysr.training.optimizers import guarded
 from xraysr.training.srgan import SRGAN
@@ -18,9 +25,9 @@ def build_srgan(config: TrainConfig) -> SRGAN:
     with _precision(config.precision):
         generator = _generator(config)
         discriminator = _discriminator(config) if config.is_adversarial else None
+        extractor = _extractor(config) if config.feature_weight else None
     averaged = _generator(config)  # in float32, as it is exported
     averaged.set_weights(generator.get_weights())
-    extractor = VGG19Features(config.vgg19) if config.vgg19 else None
     srgan = SRGAN(generator, discriminator, extractor, averaged)
     float16 = config.precision == "mixed_float16"
     adam = keras.optimizers.Adam
@@ -56,6 +63,10 @@ def _generator(config: TrainConfig) -> SRNetwork:
     if config.batch_norm:
         settings["batch_norm"] = True
     return GENERATORS[config.generator].for_pair(config.pair, **settings)
+
+
+def _extractor(config: TrainConfig) -> keras.Model:
+    return VGG19Features(config.vgg19) if config.vgg19 else RadiographFeatures.shipped()
 
 
 def _discriminator(config: TrainConfig) -> keras.Model:
