@@ -12,7 +12,7 @@ DATA = {
         "licence": "CC BY 4.0",
         "cite": "Kermany, Zhang, Goldbaum, Mendeley Data, doi:10.17632/rscbjbr9sj.2",
         "population": "frontal chest films of children of one to five years, of one hospital in "
-        "Guangzhou, 224x224, JPEG",
+        "Guangzhou, JPEG, about two thirds of them 224x224 and the others larger",
     },
 }
 PURPOSES = {

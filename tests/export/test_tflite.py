@@ -1,9 +1,42 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from tensorflow.lite.python import schema_py_generated as schema
+
+from xraysr.data.phantom import phantom
+from xraysr.export.tflite import write_tflite
+from xraysr.lanczos import degrade
+from xraysr.models import EdgeGenerator
+
+
+@pytest.fixture(scope="module")
+def edge() -> EdgeGenerator:
+    """An edge generator that is not plain repetition of pixels."""
+    generator = EdgeGenerator(2, depth=2, width=8)
+    generator.build((None, None, None, 1))
+    noise = np.random.default_rng(0)
+    generator.set_weights(
+        [w + noise.normal(0, 0.05, w.shape).astype(np.float32) for w in generator.get_weights()]
+    )
+    return generator
+
+
+@pytest.fixture(scope="module")
+def int8(edge, tmp_path_factory) -> Path:
+    """`edge` in int8, calibrated on films without black or white."""
+    path = tmp_path_factory.mktemp("int8") / "model.tflite"
+    write_tflite(edge, path, [0.3 + 0.4 * lr(seed) for seed in range(4)])
+    return path
+
+
+def lr(seed: int, side: int = 48) -> np.ndarray:
+    """A phantom film as LR image of 8 bits."""
+    return degrade(phantom(seed, 128).pixels / 4095, (side, side), 8)
 
 
 def foreign_operations(content: bytes) -> list[str]:
@@ -39,3 +72,41 @@ def test_its_input_is_named(trained):
     signatures = Interpreter(str(trained["tflite"])).get_signature_list()
     assert list(signatures) == ["serving_default"]
     assert signatures["serving_default"]["inputs"] == ["lr"]
+
+
+def test_int8_leaves_nothing_in_float(int8, trained):
+    def floats(path: Path) -> list[str]:
+        details = Interpreter(str(path)).get_tensor_details()
+        return [each["name"] for each in details if each["dtype"] == np.float32]
+
+    assert floats(int8) == []
+    assert len(floats(trained["tflite"])) > 5
+    assert foreign_operations(int8.read_bytes()) == []
+
+
+def test_int8_takes_and_gives_all_grey_levels_of_8_bits(int8):
+    interpreter = Interpreter(str(int8))
+    (entry,) = interpreter.get_input_details()
+    (result,) = interpreter.get_output_details()
+    for tensor in (entry, result):
+        scale, zero = tensor["quantization"]
+        assert (tensor["dtype"], zero) == (np.uint8, 0)
+        assert scale == pytest.approx(1 / 255, rel=1e-5)
+    assert entry["shape_signature"].tolist() == [-1, -1, -1, 1]
+
+
+def test_int8_is_the_generator_to_a_grey_level_or_so_at_any_size(int8, edge):
+    interpreter = Interpreter(str(int8))
+    (entry,) = interpreter.get_input_details()
+    (result,) = interpreter.get_output_details()
+    for seed, side in ((7, 48), (8, 31)):
+        image = lr(seed, side)[None, ..., None].astype(np.float32)
+        interpreter.resize_tensor_input(entry["index"], image.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(entry["index"], np.round(255 * image).astype(np.uint8))
+        interpreter.invoke()
+        expected = 255 * np.asarray(edge(image))
+        repeated = 255 * image.repeat(2, axis=1).repeat(2, axis=2)
+        error = interpreter.get_tensor(result["index"]) - expected
+        assert np.sqrt(np.mean(error**2)) < 1.5
+        assert np.sqrt(np.mean((repeated - expected) ** 2)) > 3  # it is not just the input

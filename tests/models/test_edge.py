@@ -23,13 +23,15 @@ def test_untrained_it_is_lanczos_of_the_image_continued_past_its_border(scale):
     continued = np.pad(image[..., 0], ((0, 0), (9, 9), (9, 9)), mode="edge")
     whole = np.stack([lanczos(each, (27 * scale, 32 * scale)) for each in continued])
     inner = slice(9 * scale, -9 * scale)
-    np.testing.assert_allclose(generator(image)[..., 0], whole[:, inner, inner], atol=3e-6)
+    sr = np.asarray(generator(image))[..., 0]
+    # Its weights are those nearest to Lanczos that int8 holds: a grey level on white noise.
+    assert np.sqrt(np.mean((sr - whole[:, inner, inner]) ** 2)) < 0.006
 
 
 def test_one_pixel_is_enough():
     generator = EdgeGenerator.for_pair("8:32", depth=1, width=8)
     np.testing.assert_allclose(
-        generator(np.full((1, 1, 1, 1), 0.3)), np.full((1, 4, 4, 1), 0.3), rtol=1e-5
+        generator(np.full((1, 1, 1, 1), 0.3, "float32")), np.full((1, 4, 4, 1), 0.3), rtol=1e-5
     )
 
 

@@ -14,6 +14,7 @@ from xraysr.models.layers import (
     ResidualBlock,
     SpectralConv2D,
     SubpixelUpsample,
+    int8_lanczos,
     polyphase_lanczos,
 )
 
@@ -56,6 +57,19 @@ def test_lanczos_in_a_graph_of_unknown_sizes(scale):
         image = noise(1, *size, 1)
         np.testing.assert_allclose(graph(image), layer(image), atol=1e-6)
     assert graph.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("scale", range(2, 9))
+def test_int8_changes_nothing_of_a_phase_of_its_weights(scale):
+    kernel = int8_lanczos(scale).reshape(49, scale**2).astype(np.float64)
+    step = np.abs(kernel).max(axis=0) / 127  # as TFLite quantises, one step for each phase
+    quantised = np.round(kernel / step) * step
+    np.testing.assert_allclose(quantised, kernel, atol=1e-7)
+    np.testing.assert_allclose(kernel.sum(axis=0), 1, atol=1e-6)
+    exact = polyphase_lanczos(scale).reshape(49, scale**2)
+    assert np.abs(kernel - exact).max() < 0.005
+    step = np.abs(exact).max(axis=0) / 127
+    assert np.abs((np.round(exact / step) * step).sum(axis=0) - 1).max() > 0.002  # why
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -19,7 +19,8 @@ class EdgeGenerator(SRNetwork):
     3x3 convolutions with ReLU, one to `scale ** 2` channels, and `depth_to_space`; a skip
     carries the Lanczos-enlarged input, so that the network learns only the difference. There is
     no division and no exponential, so that TFLite quantises it to int8 from end to end.
-    Untrained, it is Lanczos interpolation, but for 3 LR pixels at the border.
+    Untrained, it is Lanczos interpolation to a grey level of 8 bits, but for 3 LR pixels at the
+    border.
 
     Args:
         scale: HR pixels per LR pixel, 2 to 8.
@@ -51,7 +52,7 @@ class EdgeGenerator(SRNetwork):
             dtype="float32",
             name="tail",
         )
-        self.skip = LanczosUpsample(scale, exact_border=False, dtype="float32", name="lanczos")
+        self.skip = LanczosUpsample(scale, int8=True, dtype="float32", name="lanczos")
 
     def build(self, input_shape):
         shape = (None, None, None, 1)
@@ -64,8 +65,9 @@ class EdgeGenerator(SRNetwork):
         x = inputs
         for convolution in self.convolutions:
             x = convolution(x)
-        sr = self.skip(inputs) + ops.depth_to_space(self.tail(x), self.scale)
-        return sr if training else ops.clip(sr, 0.0, 1.0)
+        sr = ops.depth_to_space(self.skip.phases(inputs) + self.tail(x), self.scale)
+        # In this order TFLite makes ReLU part of the sum, which then has the range of its output.
+        return sr if training else ops.minimum(ops.relu(sr), 1.0)
 
     @property
     def receptive_radius(self) -> int:
