@@ -168,7 +168,7 @@ def train(
         optimizer.apply(tape.gradient(loss, variables), variables)
 
     streams = [
-        iter(training_batches(each, batch=BATCH, crop=crop, flips=True, seed=0))
+        iter(training_batches([each], batch=BATCH, crop=crop, flips=True, seed=0))
         for each in films.values()
     ]
     lanczos = {pair: psnr(cache, None) for pair, cache in validation.items()}
