@@ -5,9 +5,6 @@
 Weights are rounded to float16, as they ship, and then scored on the test films of each FILMS
 folder (nih_chest_xray, kermany_224). Weights and card go into xraysr/presets/, NAME.toml beside
 this script. What an earlier card of the same weights says of perception and downstream is kept.
-
-With --stretch the weights go that many times as far from those of --init as the run did: network
-interpolation (Wang et al., ESRGAN, 2018), which sets the strength of what a run has learned.
 """
 
 from __future__ import annotations
@@ -51,38 +48,19 @@ def main() -> None:
     parser.add_argument("films", type=Path, nargs="+", help="folder of a known data set")
     parser.add_argument("--machine", help="what it was trained on; default: what the run says")
     parser.add_argument("--init", help="the preset made from the run this one began with")
-    parser.add_argument("--stretch", type=float, default=1.0, help="1 is the run as it ended")
     parser.add_argument("--out", type=Path, help="write here instead of into the project")
     arguments = parser.parse_args()
     run = Run.open(arguments.run)
     command = options(run.config, arguments.init)
-    if arguments.stretch != 1 and arguments.init is None:
-        parser.error("--stretch needs --init, to know from where")
-    begun = (arguments.init, arguments.stretch) if arguments.stretch != 1 else None
-    made = publish(run, arguments.name, arguments.films, arguments.out or card.HOME, begun)
+    made = publish(run, arguments.name, arguments.films, arguments.out or card.HOME)
     with whole_file((arguments.out or HERE) / f"{made.name}.toml") as temporary:
         temporary.write_text(recipe_text(run, made, command, arguments.machine), "utf-8")
     print(made.markdown())
 
 
-def publish(
-    run: Run, name: str, folders: list[Path], out: Path, begun: tuple[str, float] | None = None
-) -> ModelCard:
-    """Scores the rounded generator of a run and writes weights and card below `out`.
-
-    Args:
-        run: The finished run.
-        name: The preset's name.
-        folders: The data sets.
-        out: Holds the folders `weights` and `cards`.
-        begun: The preset the run began with, and how many times as far from it to go.
-    """
+def publish(run: Run, name: str, folders: list[Path], out: Path) -> ModelCard:
+    """Scores the rounded generator of a run and writes weights and card below `out`."""
     generator, spec = open_generator(run.generator)
-    if begun is not None:
-        source, _ = open_generator(begun[0])
-        stretch(generator, source, begun[1])
-        facts = {"stretched": {"from": begun[0], "factor": begun[1]}}
-        spec = replace(spec, training={**spec.training, **facts})
     purpose = _purpose(name, spec.scale)
     indexes = {_known(folder): index_films(folder) for folder in folders}
     data = trained_on(run.data(), indexes)
@@ -113,12 +91,6 @@ def publish(
     made = _with_measured(made, out / "cards" / f"{name}.json")
     save_preset(generator, made, out)
     return made
-
-
-def stretch(generator: SRNetwork, source: SRNetwork, factor: float) -> None:
-    """Moves the weights of `generator` to `factor` times their distance from those of `source`."""
-    pairs = zip(source.get_weights(), generator.get_weights(), strict=True)
-    generator.set_weights([start + factor * (end - start) for start, end in pairs])
 
 
 def pairs_of(data: str, scale: int) -> list[Pair]:
@@ -188,7 +160,7 @@ def recipe_text(run: Run, made: ModelCard, command: list[str], machine: str | No
     facts = {
         "name": made.name,
         "train": f"xraysr train --data {data} --out RUN {' '.join(command)}",
-        "publish": f"python recipes/publish.py RUN {made.name} {folders}{_stretched(training)}",
+        "publish": f"python recipes/publish.py RUN {made.name} {folders}",
         "seed": run.config.seed,
         "steps": training["steps"],
         "minutes": training["minutes"],
@@ -212,12 +184,6 @@ def recipe_text(run: Run, made: ModelCard, command: list[str], machine: str | No
             interval = made.gain(data, pair) or {}
             lines.append(f"{_toml(pair)} = {[round(end, 2) for end in interval.values()]}")
     return "\n".join(lines) + "\n"
-
-
-def _stretched(training: dict[str, Any]) -> str:
-    """The options of this script that stretched the weights."""
-    facts = training.get("stretched")
-    return f" --init {facts['from']} --stretch {facts['factor']:g}" if facts else ""
 
 
 def options(config: TrainConfig, init: str | None) -> list[str]:

@@ -14,7 +14,6 @@ import pytest
 from xraysr.errors import UserError
 from xraysr.files import write_json
 from xraysr.io import Radiograph, write
-from xraysr.models import Generator
 from xraysr.models.storage import weights_sha256
 from xraysr.presets import ModelCard
 from xraysr.presets.store import load_preset
@@ -178,13 +177,3 @@ def test_a_run_that_began_from_another_needs_the_presets_name(publish, put, run_
     put("base-x2")
     publish("--init", "base-x2")
     assert "--init base-x2" in (home / "base-x4.toml").read_text()
-
-
-def test_stretched_weights_lie_on_the_line_from_the_beginning_through_the_run(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPT.parent))
-    stretch = runpy.run_path(str(SCRIPT))["stretch"]
-    begun, ended = (Generator.for_pair("8:32", depth=1, width=8) for _ in range(2))
-    ended.set_weights([weight + 1 for weight in begun.get_weights()])
-    stretch(ended, begun, 1.5)
-    for start, end in zip(begun.get_weights(), ended.get_weights(), strict=True):
-        np.testing.assert_allclose(end - start, 1.5, rtol=1e-5)

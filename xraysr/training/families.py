@@ -15,7 +15,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
     # Highest fidelity.
     "base": {"depth": 16, "width": 64, "adversarial_share": 0.0},
     # A base generator, trained on against a discriminator and by its features: use with `init`.
-    "gan": {"depth": 16, "width": 64, "adversarial_share": 1.0, "feature_weight": 0.005},
+    "gan": {
+        "depth": 16,
+        "width": 64,
+        "adversarial_share": 1.0,
+        "adversarial_weight": 0.01,
+        "feature_weight": 0.01,
+    },
 }
 
 
