@@ -1,4 +1,4 @@
-"""What the cards of all presets say: data sets, protocol, bias, limits."""
+"""What all cards say: data sets; and those of the presets: protocol, bias, limits."""
 
 DATA = {
     "nih_chest_xray": {

@@ -29,6 +29,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from card_texts import DATA
 
 from xraysr.data.fit import load_hr
 from xraysr.data.index import index_films
@@ -45,19 +46,6 @@ LEARNING_RATE = 2e-3
 KINDS = ("none", "reduced", "blurred", "noisy", "sharpened", "quantised")
 LABELS = ("NORMAL", "PNEUMONIA")
 SCALES = (2, 3, 4, 6, 8)
-SOURCES = {
-    "nih_chest_xray": {
-        "name": "NIH ChestX-ray14",
-        "licence": "no restriction on use",
-        "cite": "Wang et al., CVPR 2017, pp. 3462-3471; NIH Clinical Center",
-    },
-    "kermany_224": {
-        "name": "Kermany, Zhang, Goldbaum, Chest X-Ray Images, Mendeley Data, "
-        "doi:10.17632/rscbjbr9sj.2",
-        "licence": "CC BY 4.0",
-        "cite": "Kermany et al., Cell 172 (2018) 1122-1131",
-    },
-}
 
 Batch = tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]
 
@@ -241,7 +229,8 @@ def describe(root: Path, films: Sequence[Film]) -> list[dict[str, Any]]:
         sets.setdefault(film.path.relative_to(root).parts[0], []).append(film)
     return [
         {
-            **SOURCES.get(name, {"name": name}),
+            "name": name,
+            **DATA.get(name, {}),
             "films": {split: sum(f.split == split for f in used) for split in ("train", "val")},
             "patients": len({film.patient for film in used}),
             "sha256_of_film_names": hashlib.sha256(

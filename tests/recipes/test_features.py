@@ -21,7 +21,9 @@ RECIPE = Path(__file__).parents[2] / "recipes" / "features.py"
 def recipe():
     spec = importlib.util.spec_from_file_location("features_recipe", RECIPE)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(RECIPE.parent))
+        spec.loader.exec_module(module)
     return module
 
 

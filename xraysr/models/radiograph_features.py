@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from keras import ops
 
 from xraysr.errors import UserError
 from xraysr.files import whole_file
+from xraysr.models.halves import read_halves, write_halves
 
 WIDTHS = (16, 32, 64, 128)
 SHIPPED = Path(__file__).parent / "weights" / "radiograph_features.npz"
@@ -121,9 +121,7 @@ def map_difference(maps: list[Any], others: list[Any]) -> Any:
 
 def save_features(extractor: RadiographFeatures, path: Path, card: dict[str, Any]) -> None:
     """Writes the weights as float16 to `path` (.npz) and `card` with their SHA-256 beside them."""
-    weights = [weight.astype(np.float16) for weight in extractor.get_weights()]
-    with whole_file(path) as temporary:
-        np.savez(temporary, *weights)
+    write_halves(path, extractor.get_weights())
     card = {**card, "sha256": _sha256(path)}
     with whole_file(card_of(path)) as temporary:
         temporary.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
@@ -149,9 +147,8 @@ def _read_weights(path: Path, extractor: RadiographFeatures) -> list[np.ndarray]
             "Install xraysr again."
         )
     try:
-        with np.load(path, allow_pickle=False) as file:
-            weights = [file[name].astype(np.float32) for name in file.files]
-    except (AttributeError, ValueError, OSError, zipfile.BadZipFile):
+        weights = read_halves(path)
+    except UserError:
         weights = []
     shapes = [weight.shape for weight in weights]
     if shapes != [tuple(weight.shape) for weight in extractor.weights]:

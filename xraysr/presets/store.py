@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from xraysr.errors import UserError
-from xraysr.files import whole_file
 from xraysr.models import GENERATORS, SRNetwork
+from xraysr.models.halves import halves, read_halves, write_halves
 from xraysr.models.storage import weights_sha256
 from xraysr.presets.card import REINSTALL, ModelCard, weights_path
 from xraysr.spec import ModelSpec
-
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
 
 
 def load_preset(name: str) -> tuple[SRNetwork, ModelSpec]:
@@ -33,7 +29,7 @@ def load_preset(name: str) -> tuple[SRNetwork, ModelSpec]:
             f"{path} does not fit its card: expected {len(expected)} arrays, as in "
             f"{card.architecture}. Received: {len(weights)}, of other number or shape. {REINSTALL}"
         )
-    generator.set_weights([weight.astype(np.float32) for weight in weights])
+    generator.set_weights(weights)
     if weights_sha256(generator) != card.spec.weights_sha256:
         raise UserError(f"{path} does not hold the weights its card names. {REINSTALL}")
     return generator, card.spec
@@ -45,7 +41,8 @@ def round_weights(generator: SRNetwork) -> None:
     Raises:
         UserError: if a weight is not finite in float16.
     """
-    generator.set_weights([weight.astype(np.float32) for weight in _halves(generator)])
+    rounded = halves(generator.get_weights())
+    generator.set_weights([weight.astype(np.float32) for weight in rounded])
 
 
 def save_preset(generator: SRNetwork, card: ModelCard, folder: Path) -> None:
@@ -62,25 +59,8 @@ def save_preset(generator: SRNetwork, card: ModelCard, folder: Path) -> None:
     round_weights(generator)
     if weights_sha256(generator) != card.spec.weights_sha256:
         raise UserError(f"The card of {card.name} was made for other weights, or unrounded ones.")
-    with (
-        whole_file(folder / "weights" / f"{card.name}.npz") as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
-    ):
-        for index, weight in enumerate(_halves(generator)):
-            entry = zipfile.ZipInfo(f"{index:03d}.npy", EPOCH)
-            entry.create_system = 3
-            with archive.open(entry, "w") as file:
-                np.lib.format.write_array(file, weight, allow_pickle=False)
+    write_halves(folder / "weights" / f"{card.name}.npz", generator.get_weights())
     card.save(folder / "cards" / f"{card.name}.json")
-
-
-def _halves(generator: SRNetwork) -> list[np.ndarray]:
-    """All weights in order as little-endian float16."""
-    with np.errstate(over="ignore"):
-        weights = [weight.astype("<f2") for weight in generator.get_weights()]
-    if not all(np.isfinite(weight).all() for weight in weights):
-        raise UserError("The weights are not finite in float16; such a generator cannot ship.")
-    return weights
 
 
 def _build(card: ModelCard) -> SRNetwork:
@@ -97,12 +77,8 @@ def _build(card: ModelCard) -> SRNetwork:
 
 
 def _read(path: Path) -> list[np.ndarray]:
-    """The arrays of an npz file, in order."""
+    """The weights of a preset, or what to do without them."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            weights = [archive[name] for name in sorted(archive.files)]
-    except (OSError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"The weights {path} are damaged: {error}. {REINSTALL}") from error
-    if any(weight.dtype != np.float16 for weight in weights):
-        raise UserError(f"The weights {path} are not float16. {REINSTALL}")
-    return weights
+        return read_halves(path)
+    except UserError as error:
+        raise UserError(f"{error}. {REINSTALL}") from error
