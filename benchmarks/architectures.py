@@ -3,9 +3,9 @@
     python benchmarks/architectures.py FILMS OUT [--minutes 3] [--only NAME ...]
 
 Every candidate trains for the same processor time on the same batches, a mix of 32:128, 64:256
-and 128:512 out of FILMS/train, and is scored on patients of that folder which it did not see.
-Writes OUT/architectures.json and draws OUT/architectures.png; candidates already in the JSON
-file are not trained again.
+and 128:512 out of FILMS/train; only `crop 32` takes larger crops of the same films. Each is scored
+on patients of that folder which it did not see. Writes OUT/architectures.json and draws
+OUT/architectures.png; candidates already in the JSON file are not trained again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from rich.table import Table
 from xraysr import index_films
 from xraysr.data.batches import training_batches, whole_films
 from xraysr.data.pipeline import PairCache
-from xraysr.lanczos import resize
+from xraysr.evaluation.interpolation import lanczos
+from xraysr.evaluation.metrics import psnr
 from xraysr.models.layers import LanczosUpsample, ResidualBlock, SubpixelUpsample
 from xraysr.pair import PRESETS, Pair
 from xraysr.progress import show
@@ -101,11 +102,10 @@ def network(
     skip: str = "lanczos",
     stages: int = 1,
     long_skip: bool = False,
-    head: int = 3,
 ) -> keras.Model:
     """A candidate. `stages`: steps in which it enlarges; `long_skip`: from head to body's end."""
     image = keras.Input((None, None, 1))
-    features = layers.Conv2D(width, head, padding="same", activation=None if long_skip else "relu")
+    features = layers.Conv2D(width, 3, padding="same", activation=None if long_skip else "relu")
     x = start = features(image)
     for _ in range(depth):
         x = block(width)(x)
@@ -171,7 +171,7 @@ def train(
         iter(training_batches([each], batch=BATCH, crop=crop, flips=True, seed=0))
         for each in films.values()
     ]
-    lanczos = {pair: psnr(cache, None) for pair, cache in validation.items()}
+    reference = {pair: mean_psnr(cache, None) for pair, cache in validation.items()}
     budget, used, steps, curve = 60 * minutes, 0.0, 0, []
     step(*next(streams[0]))  # tracing is not training time
     while used < budget:
@@ -185,7 +185,10 @@ def train(
         used += (time.process_time() - started) / 2  # of two cores
         steps += 1
         if used >= budget * (len(curve) + 1) / CURVE_POINTS:
-            gains = {pair: psnr(cache, score) - lanczos[pair] for pair, cache in validation.items()}
+            gains = {
+                pair: mean_psnr(cache, score) - reference[pair]
+                for pair, cache in validation.items()
+            }
             curve.append({"minutes": used / 60, "steps": steps, **gains})
     return {
         "parameters": model.count_params(),
@@ -212,17 +215,15 @@ def draw(results: dict, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def psnr(cache: PairCache, network: Callable | None) -> float:
+def mean_psnr(cache: PairCache, network: Callable | None) -> float:
     """Mean PSNR in dB on the films of `cache`, of a network or, without one, of Lanczos."""
     scores = []
-    inner = slice(SCALE, -SCALE)
     for lr, hr in whole_films(cache, 1):
         if network is None:
-            sr = np.clip(resize(lr[0, ..., 0].numpy(), cache.pair.hr), 0, 1)
+            sr = lanczos(lr[0, ..., 0].numpy(), cache.pair.hr)
         else:
             sr = network(lr).numpy()[0, ..., 0]
-        error = (sr - hr[0, ..., 0].numpy())[inner, inner].astype(np.float64)
-        scores.append(-10 * math.log10(np.mean(error**2)))
+        scores.append(psnr(sr, hr[0, ..., 0].numpy(), SCALE))
     return float(np.mean(scores))
 
 

@@ -162,7 +162,7 @@ def test_a_crop_larger_than_lr_is_refused(cache):
 
 
 def test_pairs_are_mixed_and_each_film_is_shown_once_at_each(films, cache):
-    """The large pair holds 16-bit films only here; its crops come at their own depth."""
+    """The large pair holds two of the films, one of 16 bits; each crop comes at its own depth."""
     large = PairCache.load(films[3:5], Pair.parse("20:80"))
     batches = iter(training_batches([cache, large], batch=9, crop=6, flips=True, seed=0))
     for _ in range(2):

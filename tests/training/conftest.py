@@ -1,7 +1,10 @@
-"""A small folder of films and a configuration that trains in a second."""
+"""A small folder of films, a configuration that trains in a second, and a full disk."""
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -35,3 +38,19 @@ def tiny() -> TrainConfig:
         "16:64", steps=12, adversarial_share=0.25, depth=1, width=8, batch=2, crop=8,
         validate_every=5,
     )  # fmt: skip
+
+
+@pytest.fixture
+def largest_file() -> Callable[[int], AbstractContextManager[None]]:
+    """`with largest_file(size)`: writing beyond `size` bytes fails, as on a full disk."""
+
+    @contextmanager
+    def largest_file(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return largest_file

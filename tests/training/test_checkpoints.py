@@ -2,9 +2,7 @@
 
 import os
 import random
-import resource
 import time
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -45,17 +43,6 @@ def saved(tmp_path):
         checkpoints.save(step)
     fill(variables, -1)
     return variables, folder
-
-
-@contextmanager
-def largest_file(size: int):
-    """Writing beyond `size` bytes of a file fails, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_the_newest_is_restored_and_the_last_few_are_kept(saved):
@@ -133,7 +120,7 @@ def test_with_all_damaged_the_run_stops_and_names_them(saved):
         Checkpoints(folder, variables).restore()
 
 
-def test_a_full_disk_leaves_the_last_whole_one_and_no_half_one(saved):
+def test_a_full_disk_leaves_the_last_whole_one_and_no_half_one(saved, largest_file):
     variables, folder = saved
     checkpoints = Checkpoints(folder, variables)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}

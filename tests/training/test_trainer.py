@@ -1,10 +1,8 @@
 """Runs that are stopped, cannot write, diverge, or switch the phase by themselves."""
 
 import os
-import resource
 import shutil
 import signal
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -41,17 +39,6 @@ def assert_same_run(one: Run, two: Run) -> None:
     for a, b in zip(*weights, strict=True):
         np.testing.assert_array_equal(a, b)
     assert records(one) == records(two)
-
-
-@contextmanager
-def largest_file(size: int):
-    """Writing beyond `size` bytes of a file fails, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +97,7 @@ def test_the_phase_switches_at_the_given_step(finished):
 
 @pytest.mark.usefixtures("plain_plots")
 def test_a_run_to_which_everything_happens_ends_as_one_to_which_nothing_did(
-    finished, film_folder, tmp_path, monkeypatch, capsys
+    finished, film_folder, tmp_path, monkeypatch, capsys, largest_file
 ):
     films, out = shutil.copytree(film_folder, tmp_path / "films"), tmp_path / "run"
 
@@ -194,7 +181,7 @@ def test_a_run_stopped_between_two_records_records_the_same(film_folder, tmp_pat
     ids=["metrics", "sample", "history", "tensorboard or checkpoint"],
 )
 def test_whatever_file_the_disk_is_too_full_for_the_cause_is_said(
-    begin, config, capsys, size, what
+    begin, config, capsys, largest_file, size, what
 ):
     trainer = begin(config)
     with largest_file(size), pytest.raises(UserError, match=what):
@@ -202,14 +189,16 @@ def test_whatever_file_the_disk_is_too_full_for_the_cause_is_said(
     assert int(trainer.step) == 0
 
 
-def test_a_generator_that_does_not_fit_on_the_disk_is_no_finished_run(begin, config):
+def test_a_generator_that_does_not_fit_on_the_disk_is_no_finished_run(begin, config, largest_file):
     trainer = begin(config)
     with largest_file(1000), pytest.raises(UserError, match=r"generator\.keras could not be"):
         trainer._save_generator(trainer.run.generator)
     assert not trainer.run.finished
 
 
-def test_a_disk_that_is_full_from_the_start_is_said_too(film_folder, config, tmp_path, capsys):
+def test_a_disk_that_is_full_from_the_start_is_said_too(
+    film_folder, config, tmp_path, capsys, largest_file
+):
     with largest_file(10), pytest.raises(UserError, match="could not be begun: File too large"):
         train(config, film_folder, tmp_path / "run")
 

@@ -1,6 +1,7 @@
 """The families of presets: the settings of `TrainConfig` that make a generator one of them.
 
-Sizes were chosen by `benchmarks/architectures.py`; how each preset was trained stands in recipes/.
+`benchmarks/architectures.py` compared the kinds of network; how each preset was trained stands in
+recipes/.
 """
 
 from __future__ import annotations

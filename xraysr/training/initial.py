@@ -7,6 +7,7 @@ from xraysr.models import SRNetwork
 from xraysr.presets.opening import open_generator
 
 TRUNK = ("head", "conv_", "block_", "body")
+BUILD = ("depth", "width", "batch_norm")
 
 
 def initialise(generator: SRNetwork, init: str) -> None:
@@ -35,9 +36,8 @@ def initialise(generator: SRNetwork, init: str) -> None:
 
 
 def _build_of(generator: SRNetwork) -> dict[str, object]:
-    settings = {k: v for k, v in generator.get_config().items() if k in ("depth", "width")}
-    return {"generator": type(generator).__name__, **settings,
-            "batch_norm": getattr(generator, "batch_norm", False)}  # fmt: skip
+    settings = {name: value for name, value in generator.get_config().items() if name in BUILD}
+    return {"generator": type(generator).__name__, **settings}
 
 
 def _text(build: dict[str, object]) -> str:

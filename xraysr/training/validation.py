@@ -12,6 +12,7 @@ from xraysr.data.batches import whole_films
 from xraysr.data.pipeline import PairCache
 from xraysr.lanczos import resize
 from xraysr.models import SRNetwork
+from xraysr.pair import Size
 
 BATCH = 4
 
@@ -55,7 +56,7 @@ class Validator:
 
     def _lanczos(self, films: PairCache) -> float:
         enlarged = (
-            (np.clip(resize(lr[0, ..., 0].numpy(), films.pair.hr), 0, 1)[None, ..., None], hr)
+            (_interpolated(lr.numpy(), films.pair.hr)[None, ..., None], hr)
             for lr, hr in whole_films(films, 1)
         )
         return float(np.mean([_psnr(sr, hr.numpy(), films.pair.scale) for sr, hr in enlarged]))
@@ -67,10 +68,15 @@ class Validator:
             scores += _psnr(sr, hr, films.pair.scale).tolist()
             drifts += np.abs(sr.mean(axis=(1, 2, 3)) - lr.mean(axis=(1, 2, 3))).tolist()
             if sample is None:
-                enlarged = np.clip(resize(lr[0, ..., 0], films.pair.hr), 0, 1)
+                enlarged = _interpolated(lr, films.pair.hr)
                 sample = np.concatenate([enlarged, sr[0, ..., 0], hr[0, ..., 0]], axis=1)
         assert sample is not None
         return Validation(float(np.mean(scores)), max(drifts), sample.astype(np.float32))
+
+
+def _interpolated(lr: np.ndarray, size: Size) -> np.ndarray:
+    """The first image of a batch enlarged by Lanczos, clipped: (*size), in [0, 1]."""
+    return np.clip(resize(lr[0, ..., 0], size), 0, 1)
 
 
 def _psnr(sr: np.ndarray, hr: np.ndarray, border: int) -> np.ndarray:
