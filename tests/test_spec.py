@@ -45,7 +45,8 @@ def test_the_card_is_plain_json(model):
 
 
 def test_a_file_has_its_card_beside_it_and_a_folder_inside(tmp_path):
-    assert ModelSpec.path_for(tmp_path / "x4.tflite") == tmp_path / "x4.spec.json"
+    assert ModelSpec.path_for(tmp_path / "x4.keras") == tmp_path / "x4.spec.json"
+    assert ModelSpec.path_for(tmp_path / "x4.tflite") == tmp_path / "x4.tflite.spec.json"
     assert ModelSpec.path_for(tmp_path / "v1.2.keras") == tmp_path / "v1.2.spec.json"
     assert ModelSpec.path_for(tmp_path) == tmp_path / "spec.json"
 
@@ -97,3 +98,13 @@ def test_a_lacking_entry_is_named(model, entry):
     card.write_text(json.dumps(content))
     with pytest.raises(UserError, match=rf"lacks an entry.*{entry}"):
         ModelSpec.load(model)
+
+
+def test_the_text_of_a_card_is_the_card():
+    assert ModelSpec.from_json(SPEC.to_json(), "here") == SPEC
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 99}', "nonsense"])
+def test_a_text_that_is_no_card_names_where_it_came_from(text):
+    with pytest.raises(UserError, match="the server"):
+        ModelSpec.from_json(text, "the server")

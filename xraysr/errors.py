@@ -1,4 +1,4 @@
-"""The two ways in which a user's input can be wrong."""
+"""The ways in which a user's input, or what it names, can be wrong."""
 
 
 class UserError(ValueError):
@@ -10,3 +10,7 @@ class UserError(ValueError):
 
 class BadImageError(UserError):
     """One file cannot be used; long runs skip it by name and go on."""
+
+
+class ServerError(UserError):
+    """A server of models is down or slow, or answers what no model of xraysr does."""

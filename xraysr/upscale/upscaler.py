@@ -10,12 +10,13 @@ import numpy as np
 from xraysr.errors import UserError
 from xraysr.io import Radiograph
 from xraysr.spec import ModelSpec
+from xraysr.upscale.tiles import run_tiled
 
 Image = TypeVar("Image", np.ndarray, Radiograph)
 
 
 class Runtime(Protocol):
-    """What runs the network: Keras, a SavedModel, TFLite or, one day, a server.
+    """What runs the network: Keras, a SavedModel, TFLite, ONNX or a server.
 
     It maps a batch (n, height, width, 1), float32 in [0, 1], to (n, scale height, scale width, 1).
     """
@@ -32,6 +33,11 @@ class Upscaler:
 
     Args:
         runtime: What runs the network.
+        tile: Largest side in LR pixels that is given to it at once; larger images go through in
+            tiles that overlap by the receptive radius, with the same result. None: no limit.
+
+    Raises:
+        UserError: if `tile` is not more than twice the receptive radius of the model.
 
     Example:
         >>> upscaler = xraysr.load("run/generator.keras")
@@ -39,8 +45,15 @@ class Upscaler:
         >>> xraysr.write("film_x4.png", upscaler(film))
     """
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, tile: int | None = None) -> None:
+        least = 2 * runtime.spec.receptive_radius + 1
+        if tile is not None and tile < least:
+            raise UserError(
+                f"tile must be at least {least} LR pixels, since {runtime.spec.name} looks "
+                f"{runtime.spec.receptive_radius} pixels far. Received: {tile}"
+            )
         self.runtime = runtime
+        self.tile = tile
 
     @property
     def spec(self) -> ModelSpec:
@@ -73,7 +86,7 @@ class Upscaler:
             return replace(image, pixels=self(image.pixels), spacing=spacing)
         _check(image)
         batch: np.ndarray = image[None, ..., None] if image.ndim == 2 else image
-        sr = np.clip(self.runtime.run(batch.astype(np.float32)), 0.0, 1.0)
+        sr = np.clip(self._run(batch.astype(np.float32)), 0.0, 1.0)
         expected = (batch.shape[0], *(side * self.scale for side in batch.shape[1:3]), 1)
         if sr.shape != expected:
             raise UserError(
@@ -81,6 +94,12 @@ class Upscaler:
                 f"{expected}. Received: {sr.shape}"
             )
         return sr[0, ..., 0] if image.ndim == 2 else sr
+
+    def _run(self, batch: np.ndarray) -> np.ndarray:
+        if self.tile is None or max(batch.shape[1:3]) <= self.tile:
+            return self.runtime.run(batch)
+        overlap = self.spec.receptive_radius
+        return run_tiled(self.runtime.run, batch, self.scale, self.tile, overlap)
 
 
 def _check(image: np.ndarray) -> None:
