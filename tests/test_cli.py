@@ -15,10 +15,11 @@ from PIL import Image
 
 import xraysr.cli
 from xraysr.io import Radiograph, read, write
+from xraysr.spec import ModelSpec
 from xraysr.upscale import load
 
 COMMANDS = (
-    "prepare", "train", "evaluate", "compare", "upscale", "export", "models", "phantom", "demo",
+    "prepare", "train", "evaluate", "compare", "upscale", "watch", "export", "models", "phantom", "demo",
 )  # fmt: skip
 MAIN = [sys.executable, "-c", "from xraysr.cli import main; main()"]
 
@@ -240,11 +241,12 @@ def no_models(tmp_path, trained) -> list[Path]:
     (folder / "folder").mkdir(parents=True)
     (folder / "text.keras").write_text("not a model")
     (folder / "text.tflite").write_text("not a model")
-    shutil.copy(trained["tflite"].with_suffix(".spec.json"), folder / "half.spec.json")
+    shutil.copy(trained["keras"].with_suffix(".spec.json"), folder / "half.spec.json")
+    shutil.copy(ModelSpec.path_for(trained["tflite"]), folder / "half.tflite.spec.json")
     for name in ("keras", "tflite"):
         content = trained[name].read_bytes()
         (folder / f"half.{name}").write_bytes(content[: len(content) // 2])
-    shutil.copy(trained["tflite"], folder / "no_card.tflite")
+    shutil.copy(trained["keras"], folder / "no_card.keras")
     return [*sorted(path for path in folder.iterdir() if path.suffix != ".json"), folder / "none"]
 
 
@@ -409,6 +411,25 @@ def test_compare_says_why_no_film_can_be_used(run, trained, tmp_path):
     assert not (tmp_path / "out.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("nowhere", ("--data must be a film or a folder of films", "nowhere")),
+        ("nowhere/film.png", ("No such path", "film.png")),
+        ("empty", ("No films in", "empty", "*.png")),
+        ("notes", ("No films in", "notes", "*.png")),
+    ],
+)
+def test_compare_says_what_is_wrong_with_data(run, trained, tmp_path, data, words):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "film.txt").write_text("notes")
+    result = run("compare", trained["tflite"], "--data", tmp_path / data, "-o",
+                 tmp_path / "out.png")  # fmt: skip
+    assert_refused(result, *words)
+    assert not (tmp_path / "out.png").exists()
+
+
 def test_evaluate_keeps_earlier_scores(run, trained, tmp_path, monkeypatch):
     data = save_split(tmp_path / "films", test=1)
     monkeypatch.chdir(tmp_path)
@@ -459,21 +480,39 @@ def test_evaluate_refuses_mistakes(run, trained, tmp_path, monkeypatch, films, w
 # export
 
 
-@pytest.mark.parametrize(("format", "name"), [("saved_model", "sm"), ("tflite", "g.tflite")])
+@pytest.mark.parametrize(
+    ("format", "name"), [("saved_model", "sm"), ("tflite", "g.tflite"), ("onnx", "g.onnx")]
+)
 def test_export_says_how_far_it_is_from_keras(run, trained, tmp_path, format, name):
     result = run("export", trained["keras"], tmp_path / name, "--format", format)
     assert result.code == 0, result.err
-    assert "differs from Keras by" in result.out
-    assert load(tmp_path / name).scale == 4
+    path = tmp_path / name
+    path = path / "generator" / "1" if format == "saved_model" else path
+    assert result.out.startswith(f"{path}: differs from Keras by ")
+    assert "PSNR +0.000 dB (8 phantoms, 8:32)" in result.out
+    assert load(path).scale == 4
+
+
+def test_export_in_int8_on_films_of_ones_own(run, trained, tmp_path):
+    data = save_split(tmp_path / "data", train=2, test=2)
+    out = tmp_path / "g.tflite"
+    words = ("export", trained["keras"], out, "--format", "tflite", "--precision", "int8")
+    assert_refused(run(*words), "name a folder of them with --films")
+    result = run(*words, "--films", data, "--pair", "16:64", "--max-psnr-loss", 20)
+    assert result.code == 0, result.err
+    assert "(2 films of data, 16:64)" in result.out
+    assert load(out).spec.export["precision"] == "int8"
+    result = run(*words, "--films", data, "--max-psnr-loss", "-9", "--overwrite")
+    assert_refused(result, "int8 tflite export", "was not written", "--max-psnr-loss")
 
 
 @pytest.mark.parametrize(
     ("name", "format", "words"),
     [
-        ("file", "saved_model", ("file", "exists", "--overwrite")),
+        ("file", "saved_model", ("file", "a folder of served models")),
         ("file/below", "saved_model", ("Cannot create the folder", "file")),
-        ("out.tflite", "saved_model", ("a saved_model export a folder",)),
-        ("out", "onnx", ("format must be one of", "onnx")),
+        ("out.tflite", "saved_model", ("a folder of served models",)),
+        ("out", "h5", ("format must be one of", "h5")),
     ],
 )
 def test_export_refuses_mistakes(run, trained, tmp_path, name, format, words):
@@ -483,8 +522,9 @@ def test_export_refuses_mistakes(run, trained, tmp_path, name, format, words):
 
 
 def test_an_export_that_is_off_is_refused_in_one_line(run, trained, tmp_path, monkeypatch):
-    monkeypatch.setattr("xraysr.export.writer.parity", lambda generator, artefact: 2e-5)
-    result = run("export", trained["keras"], tmp_path / "sm", "--format", "saved_model")
+    off = {"difference": 2e-5, "psnr_change": 0.0, "pair": "8:32", "source": "8 phantoms"}
+    monkeypatch.setattr("xraysr.export.writer.measure", lambda *_, exact: off)
+    result = run("export", trained["keras"], tmp_path / "g.tflite", "--format", "tflite")
     assert_refused(result, "differs from Keras by 2e-05", "was not written")
     assert listing(tmp_path) == []
 

@@ -105,3 +105,10 @@ def test_what_is_no_image_is_refused(repeat, image, message):
 def test_a_runtime_that_enlarges_otherwise_than_its_card_says_is_refused(repeat):
     with pytest.raises(UserError, match=r"repeat does not fit its card: expected x3.*\(1, 8, 8, 1"):
         Upscaler(repeat(3, factor=2))(random(4, 4))
+
+
+def test_a_model_that_gives_no_numbers_is_named(repeat):
+    runtime = repeat()
+    runtime.run = lambda batch: np.full((1, 24, 24, 1), np.nan, np.float32)
+    with pytest.raises(UserError, match=r"The model repeat gave pixels that are not numbers"):
+        Upscaler(runtime)(np.zeros((8, 8), np.float32))

@@ -11,6 +11,7 @@ from xraysr.cli.data import phantom, prepare
 from xraysr.cli.models import demo, evaluate, export, upscale
 from xraysr.cli.presets import models
 from xraysr.cli.training import runs, train
+from xraysr.cli.watch import watch
 from xraysr.errors import UserError
 
 app = typer.Typer(
@@ -19,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-COMMANDS = (prepare, train, runs, evaluate, compare, upscale, export, models, phantom, demo)
+COMMANDS = (prepare, train, runs, evaluate, compare, upscale, watch, export, models, phantom, demo)
 for command in COMMANDS:
     app.command()(command)
 

@@ -93,6 +93,8 @@ class Upscaler:
                 f"The model {self.spec.name} does not fit its card: expected x{self.scale}, "
                 f"{expected}. Received: {sr.shape}"
             )
+        if np.isnan(sr).any():
+            raise UserError(f"The model {self.spec.name} gave pixels that are not numbers (NaN).")
         return sr[0, ..., 0] if image.ndim == 2 else sr
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
