@@ -44,15 +44,11 @@ def save_model() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, save_model) -> dict[str, Path]:
-    """One x4 generator that is not plain Lanczos, as keras, saved_model and tflite. Read only."""
+    """One x4 generator that is not plain Lanczos, as keras, saved_model, tflite, onnx. Read only."""
     from xraysr.export import export_model
 
     folder = tmp_path_factory.mktemp("trained")
-    paths = {
-        "keras": save_model(folder / "generator.keras"),
-        "saved_model": folder / "saved_model",
-        "tflite": folder / "edge" / "generator.tflite",
-    }
-    for format in ("saved_model", "tflite"):
-        export_model(paths["keras"], paths[format], format)
-    return paths
+    keras = save_model(folder / "generator.keras")
+    outs = {"saved_model": "models", "tflite": "generator.tflite", "onnx": "generator.onnx"}
+    written = {each: export_model(keras, folder / out, each).path for each, out in outs.items()}
+    return {"keras": keras, **written}

@@ -10,7 +10,6 @@ from PIL import Image
 from xraysr import demo as module
 from xraysr.demo import demo
 from xraysr.errors import UserError
-from xraysr.evaluation.picture import draw_comparison
 from xraysr.evaluation.report import Report
 from xraysr.io import Radiograph, write
 from xraysr.pair import Pair
@@ -18,7 +17,7 @@ from xraysr.training import TrainConfig
 from xraysr.upscale import load
 
 SMALL = {"train": 3, "val": 1, "test": 2}
-EXPORTS = ("saved_model", "generator.tflite")
+EXPORTS = ("served/run", "generator.tflite")
 
 
 def listing(folder: Path) -> list[str]:
@@ -66,7 +65,7 @@ def test_it_leaves_all_it_promises(done):
         "comparison.png", "demo.json", "export", "phantoms", "run", "scores.json", "thesis.txt",
     ]  # fmt: skip
     assert len(list((out / "phantoms").rglob("*.png"))) == sum(SMALL.values())
-    assert listing(out / "export") == ["generator.spec.json", "generator.tflite", "saved_model"]
+    assert listing(out / "export") == ["generator.tflite", "generator.tflite.spec.json", "served"]
 
 
 def test_its_scores_are_of_the_test_phantoms(done):
@@ -159,13 +158,3 @@ def test_a_mistake_costs_no_earlier_demo(small, tmp_path, change, message):
     with pytest.raises(UserError, match=message):
         demo(out, tmp_path / given["data"], given["pair"], given["minutes"], overwrite=True)
     assert listing(out) == ["demo.json", "run"]
-
-
-def test_the_picture_is_of_a_film_that_can_be_read(done, tmp_path):
-    from xraysr.data.index import index_films
-
-    films = index_films(save_films(tmp_path / "films")).require("test")
-    assert films[0].name == "broken"
-    models = {"GAN": load(done[0] / "run")}
-    draw_comparison(tmp_path / "picture.png", models, films, "16:64")
-    assert (tmp_path / "picture.png").stat().st_size > 10_000

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import sys
 from pathlib import Path
 
 import nbformat
@@ -10,14 +11,28 @@ from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 SHORTER = ("MINUTES = 1.5", "MINUTES = 0.15")
+SAID = {
+    "01_quickstart": ["over Lanczos", "PSNR"],
+    "03_deploy": [
+        "over Lanczos",
+        "models/edge-x4/1/saved_model.pb",
+        "image_bytes[1] is not a PNG or JPEG image",
+        "version 2: base-x4",
+        "out/film.png.json",
+        "inbox/quarantine/broken.png.reason.txt",
+        "Detail may be synthetic",
+    ],
+}
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_notebook_runs_and_shows_pictures(path, monkeypatch):
     monkeypatch.setitem(os.environ, "MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    # The commands that a notebook calls are those of this environment.
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     notebook = nbformat.read(path, as_version=4)
-    cell = next(cell for cell in notebook.cells if SHORTER[0] in cell.source)
-    cell.source = cell.source.replace(*SHORTER)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace(*SHORTER)
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     pictures = [
@@ -30,5 +45,5 @@ def test_notebook_runs_and_shows_pictures(path, monkeypatch):
     printed = "".join(
         output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs
     )
-    assert "over Lanczos" in printed
+    assert [words for words in SAID[path.stem] if words not in printed] == []
     assert "Traceback" not in printed

@@ -9,6 +9,7 @@ from xraysr.version import __version__ as __version__
 
 _HOMES = {
     "Discriminator": "xraysr.models",
+    "EdgeUpscaler": "xraysr.upscale.edge",
     "EdgeGenerator": "xraysr.models",
     "Generator": "xraysr.models",
     "ModelCard": "xraysr.presets",
@@ -19,6 +20,7 @@ _HOMES = {
     "TrainConfig": "xraysr.training",
     "Upscaler": "xraysr.upscale",
     "UserError": "xraysr.errors",
+    "connect": "xraysr.upscale.remote",
     "evaluate": "xraysr.evaluation.evaluate",
     "export_model": "xraysr.export.writer",
     "index_films": "xraysr.data.index",

@@ -57,9 +57,8 @@ def demo(
     for skipped in report.skipped:
         print(f"skipped: {skipped}")
     report.save(out / "scores.json")
-    for format, name in (("saved_model", "saved_model"), ("tflite", "generator.tflite")):
-        difference = export_model(run.path, out / "export" / name, format)
-        print(f"{out / 'export' / name}: differs from Keras by {difference:.1e} at most")
+    for format, name in (("saved_model", "served"), ("tflite", "generator.tflite")):
+        print(export_model(run.path, out / "export" / name, format).summary())
     draw_comparison(out / "comparison.png", models, films, sizes)
     print(f"The picture: {out / 'comparison.png'}")
     return report

@@ -30,7 +30,7 @@ def edge() -> EdgeGenerator:
 def int8(edge, tmp_path_factory) -> Path:
     """`edge` in int8, calibrated on films without black or white."""
     path = tmp_path_factory.mktemp("int8") / "model.tflite"
-    write_tflite(edge, path, [0.3 + 0.4 * lr(seed) for seed in range(4)])
+    write_tflite(edge, path, "int8", [0.3 + 0.4 * lr(seed) for seed in range(4)])
     return path
 
 

@@ -64,7 +64,7 @@ def test_the_librarys_load_enlarges_with_a_preset_and_checks_what_it_is_given(sh
 def test_a_preset_is_exported_with_its_card(shipped, tmp_path):
     export_model("base-x4", tmp_path / "base.tflite", "tflite")
     upscaler = xraysr.load(tmp_path / "base.tflite")
-    assert upscaler.spec == shipped[1].spec
+    assert upscaler.spec.weights_sha256 == shipped[1].spec.weights_sha256
     image = film(9, 13)
     np.testing.assert_allclose(upscaler(image), xraysr.load("base-x4")(image), atol=1e-5)
 

@@ -3,17 +3,21 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from xraysr.errors import UserError
-from xraysr.export.tflite import write_tflite
+from xraysr.export.tflite import attach_card, write_tflite
 from xraysr.io import Radiograph, read, write
 from xraysr.models.storage import load_generator
 from xraysr.spec import ModelSpec
 from xraysr.upscale import load
-from xraysr.upscale.edge import EdgeRuntime
+from xraysr.upscale.edge import EdgeRuntime, EdgeUpscaler
 from xraysr.upscale.keras_model import KerasRuntime
 
 WITHOUT_TENSORFLOW = """
@@ -53,7 +57,7 @@ def test_a_result_is_not_changed_by_the_next_one(trained):
 def int8(trained, tmp_path_factory):
     """The trained generator in int8, with its card."""
     path = tmp_path_factory.mktemp("int8") / "generator.tflite"
-    write_tflite(load_generator(trained["keras"]), path, [random(24, 24)])
+    write_tflite(load_generator(trained["keras"]), path, "int8", [random(24, 24)])
     ModelSpec.load(trained["keras"]).save(path)
     return path
 
@@ -74,8 +78,36 @@ def test_an_int8_model_rounds_its_input_to_the_nearest_grey_level(int8):
     np.testing.assert_array_equal(edge.run((levels + np.float32(0.6)) / 255), upper)
 
 
-def test_its_card_is_the_generators(trained):
-    assert EdgeRuntime(trained["tflite"]).spec == ModelSpec.load(trained["keras"])
+def test_its_card_travels_inside_the_file(trained, tmp_path):
+    model = Path(shutil.copy(trained["tflite"], tmp_path / "renamed.tflite"))
+    assert EdgeRuntime(model).spec == ModelSpec.load(trained["tflite"])
+    with zipfile.ZipFile(model) as archive:  # as `unzip` would
+        assert archive.namelist() == ["spec.json"]
+        assert archive.testzip() is None
+
+
+def test_a_file_without_a_card_says_so(trained, tmp_path):
+    content = trained["tflite"].read_bytes()
+    model = tmp_path / "m.tflite"
+    model.write_bytes(content[: content.rindex(b"PK\x03\x04")])
+    with pytest.raises(UserError, match="no card inside, and no m.tflite.spec.json lies beside it"):
+        EdgeRuntime(model)
+    shutil.copy(ModelSpec.path_for(trained["tflite"]), ModelSpec.path_for(model))
+    assert EdgeRuntime(model).run(random(1, 8, 8, 1)).shape == (1, 32, 32, 1)
+
+
+def test_a_foreign_model_is_refused(trained, tmp_path):
+    """A TFLite file of another kind, even with one of our cards."""
+    converter = tf.lite.TFLiteConverter.from_keras_model(
+        keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    )
+    model = tmp_path / "foreign.tflite"
+    model.write_bytes(converter.convert())
+    with pytest.raises(UserError, match="xraysr did not export it"):
+        load(model)
+    attach_card(model, ModelSpec.load(trained["tflite"]))
+    with pytest.raises(UserError, match="foreign.tflite cannot enlarge an image"):
+        load(model)(random(8, 8))
 
 
 def test_it_needs_neither_tensorflow_nor_keras(trained, tmp_path):
@@ -94,10 +126,33 @@ def test_it_needs_neither_tensorflow_nor_keras(trained, tmp_path):
 
 
 @pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.99])
-def test_a_truncated_file_is_refused(trained, tmp_path, part):
+@pytest.mark.parametrize("card", [True, False])
+def test_a_truncated_file_is_refused(trained, tmp_path, part, card):
     model = tmp_path / "generator.tflite"
-    shutil.copy(trained["tflite"].with_suffix(".spec.json"), tmp_path)
+    if card:
+        shutil.copy(ModelSpec.path_for(trained["tflite"]), tmp_path)
     content = trained["tflite"].read_bytes()
+    content = content[: content.rindex(b"PK\x03\x04")]
     model.write_bytes(content[: int(part * len(content))])
-    with pytest.raises(UserError, match="generator.tflite is not a TFLite model that can be read"):
+    with pytest.raises(UserError, match="is not a TFLite model" if card else "was truncated"):
         EdgeRuntime(model)
+
+
+def test_what_is_not_there():
+    with pytest.raises(UserError, match="No model file at nowhere.tflite"):
+        EdgeUpscaler("nowhere.tflite")
+
+
+def test_threads_and_tiles_change_nothing(trained):
+    image = random(90, 70)
+    expected = load(trained["tflite"])(image)
+    for upscaler in (
+        EdgeUpscaler(trained["tflite"], threads=1),
+        EdgeUpscaler(trained["tflite"], tile=50),
+    ):
+        np.testing.assert_allclose(upscaler(image), expected, atol=1e-6)
+
+
+def test_tile_and_ceiling_are_not_given_together(trained):
+    with pytest.raises(UserError, match="either tile or memory_mb"):
+        EdgeUpscaler(trained["tflite"], tile=50, memory_mb=50)

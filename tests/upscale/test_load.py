@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +14,14 @@ from xraysr.errors import UserError
 from xraysr.spec import ModelSpec
 from xraysr.upscale import load
 
-FORMATS = ("keras", "saved_model", "tflite")
+FORMATS = ("keras", "saved_model", "tflite", "onnx")
 
 
 def copy(model: Path, folder: Path) -> Path:
     """A model and its card, to be spoilt."""
     if model.is_dir():
         return shutil.copytree(model, folder / model.name)
-    shutil.copy(model.with_suffix(".spec.json"), folder)
+    shutil.copy(ModelSpec.path_for(model), folder)
     return Path(shutil.copy(model, folder))
 
 
@@ -84,12 +86,12 @@ def test_the_path_wins_over_the_preset_of_its_name(shelf, trained, tmp_path, mon
     with pytest.raises(UserError, match="base-x4.json is damaged"):
         load("base-x4")
     copy(trained["saved_model"], tmp_path).rename(tmp_path / "base-x4")
-    assert load("base-x4").spec == ModelSpec.load(trained["keras"])
+    assert load("base-x4").spec == ModelSpec.load(trained["saved_model"])
 
 
 def test_a_folder_that_is_no_model(tmp_path):
     (tmp_path / "film.png").touch()
-    assert "is not a model. Expected a .keras file" in refusal(tmp_path)
+    assert "is not a model. Expected a .keras, .tflite or .onnx file" in refusal(tmp_path)
 
 
 def test_a_file_of_another_kind(tmp_path):
@@ -98,21 +100,21 @@ def test_a_file_of_another_kind(tmp_path):
     assert "is not a model" in refusal(path)
 
 
-@pytest.mark.parametrize("format", ["keras", "tflite"])
+@pytest.mark.parametrize("format", ["keras", "tflite", "onnx"])
 def test_text_with_a_models_suffix(trained, tmp_path, format):
     model = copy(trained[format], tmp_path)
     model.write_text("this is no model")
     assert "is not a" in refusal(model)
 
 
-@pytest.mark.parametrize("format", ["keras", "tflite"])
+@pytest.mark.parametrize("format", ["keras", "tflite", "onnx"])
 def test_a_truncated_file(trained, tmp_path, format):
     model = copy(trained[format], tmp_path)
     model.write_bytes(model.read_bytes()[:9000])
     assert "is not a" in refusal(model)
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", ["keras", "saved_model", "onnx"])
 def test_a_model_without_its_card(trained, tmp_path, format):
     model = copy(trained[format], tmp_path)
     ModelSpec.path_for(model).unlink()
@@ -123,6 +125,27 @@ def test_a_model_without_its_card(trained, tmp_path, format):
 def test_a_card_of_another_scale(trained, tmp_path, format):
     model = copy(trained[format], tmp_path)
     card = ModelSpec.path_for(model)
-    card.write_text(json.dumps({**json.loads(card.read_text()), "scale": 2}))
+    text = json.dumps({**json.loads(card.read_text()), "scale": 2})
+    card.write_text(text)
+    if format == "tflite":  # the card inside is the one that counts
+        assert load(model).scale == 4
+        with zipfile.ZipFile(model, "a") as archive, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            archive.writestr("spec.json", text)
     with pytest.raises(UserError, match="does not fit its card: expected x2"):
         load(model)(np.zeros((8, 8), np.float32))
+
+
+def test_the_highest_version_of_a_served_model(trained, tmp_path):
+    for version in ("2", "10", "new", ".11"):
+        shutil.copytree(trained["saved_model"], tmp_path / version)
+        card = json.loads((tmp_path / version / "spec.json").read_text())
+        (tmp_path / version / "spec.json").write_text(json.dumps({**card, "name": version}))
+    assert load(tmp_path).spec.name == "10"
+    assert load(tmp_path / "2").spec.name == "2"
+
+
+@pytest.mark.parametrize("address", ["http://host/v1/models/m", "grpc://host:8500/m"])
+def test_an_address_goes_to_the_server(monkeypatch, address):
+    monkeypatch.setattr("xraysr.upscale.remote.connect", lambda target: ("connected", target))
+    assert load(address) == ("connected", address)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xraysr.cli.models import row_name
 from xraysr.cli.options import FitOption, Overwrite, PairOption, tensorflow
+from xraysr.errors import UserError
+
+if TYPE_CHECKING:
+    from xraysr.data.scan import Film
 
 PHANTOM = 1000  # its seed; demos train on the first hundred
 
 
 def compare(
-    model: Annotated[list[Path], typer.Argument(help="Presets or models of one scale.")],
+    model: Annotated[list[str], typer.Argument(help="Presets or models of one scale.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The PNG to write.")],
     pair: PairOption = "64:256",
     data: Annotated[
@@ -30,7 +34,6 @@ def compare(
     Without --data it is a phantom.
     """
     from xraysr.data.phantom import write_phantoms
-    from xraysr.data.scan import Film, find_films
     from xraysr.files import refuse_existing
 
     refuse_existing(out, overwrite)
@@ -38,14 +41,26 @@ def compare(
         if data is None:
             data = Path(folder)
             write_phantoms(data, 1, seed=PHANTOM)
-        if data.is_file():
-            films = [Film(data, data.stem, data.stem, None, "test")]
-        else:
-            films = sorted(find_films(data)[0], key=lambda film: film.split != "test")
+        films = _films(data)
         with tensorflow():
             from xraysr.evaluation.picture import draw_comparison
             from xraysr.upscale import load
 
-            upscalers = {row_name(path, model): load(path) for path in model}
+            upscalers = {row_name(each, model): load(each) for each in model}
         draw_comparison(out, upscalers, films, pair, fit)
     print(f"The picture: {out}")
+
+
+def _films(data: Path) -> list[Film]:
+    """The film at `data`, or those of the folder, test films first."""
+    from xraysr.data.scan import Film, find_films
+    from xraysr.upscale.batch import KNOWN
+
+    if not data.exists():
+        raise UserError(f"--data must be a film or a folder of films. No such path: {data}")
+    if data.is_file():
+        return [Film(data, data.stem, data.stem, None, "test")]
+    films, _ = find_films(data)
+    if not films:
+        raise UserError(f"No films in {data}. Films are named {KNOWN}.")
+    return sorted(films, key=lambda film: film.split != "test")

@@ -24,7 +24,7 @@ from xraysr.errors import UserError
 
 def evaluate(
     model: Annotated[
-        list[Path], typer.Argument(help="Presets or models, of any format, to compare.")
+        list[str], typer.Argument(help="Presets or models, of any format, to compare.")
     ],
     data: DataOption,
     pair: PairOption,
@@ -45,7 +45,7 @@ def evaluate(
     from xraysr.data.patients import SPLITS
     from xraysr.files import refuse_existing
 
-    json_file = json_file or Path(f"{model[0].stem}-{Path(data).name}-{split}.json")
+    json_file = json_file or Path(f"{Path(model[0]).stem}-{Path(data).name}-{split}.json")
     refuse_existing(json_file, overwrite)
     if split not in (*SPLITS, "all"):
         raise UserError(f"--split must be {', '.join(SPLITS)} or all. Received: {split}")
@@ -55,7 +55,7 @@ def evaluate(
         from xraysr.evaluation.evaluate import evaluate as run
         from xraysr.upscale import load
 
-        upscalers = {row_name(path, model): load(path) for path in model}
+        upscalers = {row_name(each, model): load(each) for each in model}
     report = run(upscalers, films, pair, fit)
     if markdown:
         print(report.markdown())
@@ -67,10 +67,10 @@ def evaluate(
     print(f"Film by film: {json_file}", file=sys.stderr)
 
 
-def row_name(path: Path, others: list[Path]) -> str:
+def row_name(model: str, others: list[str]) -> str:
     """The stem of a model's file, or its path where two would be the same."""
-    same = [other for other in others if other.stem == path.stem]
-    return path.stem if len(same) == 1 else str(path)
+    stem = Path(model).stem
+    return stem if [Path(other).stem for other in others].count(stem) == 1 else model
 
 
 def upscale(
@@ -95,19 +95,54 @@ def upscale(
 
 def export(
     model: Annotated[Path, typer.Argument(help="A preset, a .keras file or a run folder.")],
-    out: Annotated[Path, typer.Argument(help="The folder or .tflite file to write.")],
-    format: Annotated[str, typer.Option("--format", help="saved_model or tflite.")],
+    out: Annotated[
+        Path, typer.Argument(help="The .tflite or .onnx file to write, or the folder of models.")
+    ],
+    format: Annotated[str, typer.Option("--format", help="saved_model, tflite or onnx.")],
+    precision: Annotated[
+        str, typer.Option(help="Of tflite: float32, float16, dynamic or int8.")
+    ] = "float32",
+    films: Annotated[
+        Path | None,
+        typer.Option("--films", help="Films to calibrate int8 and to measure the loss on."),
+    ] = None,
+    pair: Annotated[
+        str | None, typer.Option("--pair", help="LR:HR size for that; default: of the training.")
+    ] = None,
+    max_psnr_loss: Annotated[
+        float | None,
+        typer.Option(help="dB a quantised export may lose; default 0.1, for int8 0.5."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the served model; default: the preset or run.")
+    ] = None,
+    version: Annotated[
+        int | None, typer.Option(help="Of the served model; default: the next free one.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Export a trained generator and check it against Keras."""
+    """Export a trained generator for TF Serving or for a device, checked against Keras."""
     with tensorflow():
         from xraysr.export import ParityError, export_model
 
         try:
-            difference = export_model(model, out, format, overwrite=overwrite)
+            written = export_model(
+                model,
+                out,
+                format,
+                precision=precision,
+                films=films,
+                pair=pair,
+                max_psnr_loss=max_psnr_loss,
+                name=name,
+                version=version,
+                overwrite=overwrite,
+            )
         except ParityError as error:
             raise UserError(str(error)) from error
-    print(f"{out}: differs from Keras by {difference:.1e} at most")
+    for each in written.skipped:
+        print(f"skipped: {each}", file=sys.stderr)
+    print(written.summary())
 
 
 def demo(

@@ -27,8 +27,11 @@ SharedPatients = Annotated[
     typer.Option("--allow-shared-patients", help="Accept patients in both train and test."),
 ]
 ModelArgument = Annotated[
-    Path,
-    typer.Argument(help="A preset, a .keras or .tflite file, a SavedModel or a run folder."),
+    str,
+    typer.Argument(
+        help="A preset, a .keras, .tflite or .onnx file, a SavedModel, a run folder, or the "
+        "address of a server."
+    ),
 ]
 
 

@@ -1,5 +1,6 @@
-"""Trained generators as SavedModel and TFLite, each checked against Keras before it is kept."""
+"""Trained generators as SavedModel, TFLite and ONNX, each checked before it is kept."""
 
-from xraysr.export.writer import FORMATS, ParityError, export_model
+from xraysr.export.tflite import PRECISIONS
+from xraysr.export.writer import FORMATS, Export, ParityError, export_model
 
-__all__ = ["FORMATS", "ParityError", "export_model"]
+__all__ = ["FORMATS", "PRECISIONS", "Export", "ParityError", "export_model"]

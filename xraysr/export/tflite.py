@@ -1,48 +1,73 @@
-"""A generator as TFLite."""
+"""A generator as TFLite, in four precisions."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+import warnings
+import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from xraysr.export.saved_model import write_saved_model
+from xraysr.export.saved_model import write_graph
 from xraysr.models import SRNetwork
+from xraysr.spec import ModelSpec
+from xraysr.upscale.edge import CARD
 
 SIGNATURE = "serving_default"
+PRECISIONS = ("float32", "float16", "dynamic", "int8")
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold: the same card, the same bytes
 
 
 def write_tflite(
-    generator: SRNetwork, path: Path, calibration: Iterable[np.ndarray] | None = None
+    generator: SRNetwork,
+    path: Path,
+    precision: str = "float32",
+    calibration: Sequence[np.ndarray] = (),
 ) -> None:
     """Writes the file `path`: built-in operations only, any batch, height and width.
 
     Args:
         generator: The network.
         path: The file.
-        calibration: LR images, float in [0, 1], shape (height, width), some dozens of the kind
-            the model will meet. With them weights and activations become int8, input and output
-            uint8 where 255 stands for 1; without, all is float32.
+        precision: `float32`; `float16`, weights of half the size; `dynamic`, weights in int8 and
+            float32 between the layers; `int8`, weights and activations in int8, input and output
+            uint8 where 255 stands for 1.
+        calibration: For `int8`, LR images, float in [0, 1], shape (height, width), some dozens
+            of the kind the model will meet, from which the ranges of activations are taken.
 
     Reference:
         [Jacob et al., 2018](https://arxiv.org/abs/1712.05877)
     """
     with tempfile.TemporaryDirectory() as folder:
-        write_saved_model(generator, Path(folder))
+        write_graph(generator, Path(folder))
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
-        if calibration is not None:
-            images = list(calibration)
+        if precision != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = lambda: _samples(images)
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if precision == "int8":
+            converter.representative_dataset = lambda: _samples(calibration)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tf.uint8
-        path.write_bytes(converter.convert())
+        with warnings.catch_warnings():  # its calibrator warns of tf.lite.Interpreter
+            warnings.simplefilter("ignore", UserWarning)
+            path.write_bytes(converter.convert())
 
 
-def _samples(images: list[np.ndarray]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+def attach_card(path: Path, spec: ModelSpec) -> None:
+    """Puts the card into a `.tflite` file, as a zip behind the model, where `unzip` finds it too.
+
+    Reference:
+        [TFLite metadata](https://ai.google.dev/edge/litert/models/metadata), associated files
+    """
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(zipfile.ZipInfo(CARD, EPOCH), spec.to_json())
+
+
+def _samples(images: Sequence[np.ndarray]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """What the converter measures ranges on: `images`, and one that holds all grey levels.
 
     Without the latter, input and output could reach only the grey levels that `images` have.

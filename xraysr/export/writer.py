@@ -2,107 +2,192 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from xraysr.errors import UserError
+from xraysr.export.check import film_pixels, measure, phantom_pixels, training_pair
+from xraysr.export.onnx import write_onnx
 from xraysr.export.saved_model import write_saved_model
-from xraysr.export.tflite import write_tflite
-from xraysr.files import make_folder, refuse_existing
+from xraysr.export.target import Target
+from xraysr.export.tflite import PRECISIONS, attach_card, write_tflite
+from xraysr.files import make_folder
 from xraysr.models import SRNetwork
+from xraysr.pair import Pair
 from xraysr.presets.opening import open_generator
 from xraysr.spec import ModelSpec
 from xraysr.upscale import load
 
-WRITERS = {"saved_model": write_saved_model, "tflite": write_tflite}
-FORMATS = tuple(WRITERS)
 TOLERANCE = 1e-5
-PARITY_SIZES = ((24, 24), (17, 40))
+# dB of PSNR that a quantised export may lose unless told otherwise.
+MAX_LOSS = {"float16": 0.1, "dynamic": 0.1, "int8": 0.5}
 
 
 class ParityError(RuntimeError):
     """An artefact does not compute what the generator computes; it was not kept."""
 
 
-def export_model(model: str | Path, out: Path, format: str, *, overwrite: bool = False) -> float:
-    """Exports a trained generator and checks it against Keras on random images.
+@dataclass(frozen=True)
+class Export:
+    """What `export_model` wrote.
+
+    Args:
+        path: The file or folder.
+        spec: The card in it, with what was measured under `export`.
+        checked: `difference` (largest absolute one to Keras, in units of [0, 1]), `psnr_change`
+            (dB, mean over the films), and the `pair` and `source` they were measured on.
+        skipped: Films that could not be used for it, each with the reason.
+    """
+
+    path: Path
+    spec: ModelSpec
+    checked: dict[str, Any]
+    skipped: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """One line for people."""
+        difference, change = self.checked["difference"], self.checked["psnr_change"]
+        return (
+            f"{self.path}: differs from Keras by {difference:.1e} at most, PSNR "
+            f"{round(change, 3) + 0.0:+.3f} dB ({self.checked['source']}, {self.checked['pair']})"
+        )
+
+
+def export_model(
+    model: str | Path,
+    out: str | Path,
+    format: str,
+    *,
+    precision: str = "float32",
+    films: str | Path | None = None,
+    pair: Pair | str | None = None,
+    max_psnr_loss: float | None = None,
+    name: str | None = None,
+    version: int | None = None,
+    overwrite: bool = False,
+) -> Export:
+    """Exports a trained generator, with its card, and checks it against Keras on pixels.
 
     Args:
         model: A `.keras` file, the folder of a training run, or the name of a preset.
-        out: The folder (`saved_model`) or file ending in .tflite (`tflite`) to write, with the
-            model's card in or beside it.
-        format: `saved_model` or `tflite`.
-        overwrite: Replace an earlier export at `out`, or another model's card beside it.
-
-    Returns:
-        The largest absolute difference to Keras, in units of the range [0, 1].
+        out: For `tflite` and `onnx` the file to write, ending so. For `saved_model` the folder of
+            all models: `OUT/<name>/<version>/` is written, as TF Serving expects it.
+        format: `saved_model`, `tflite` or `onnx`.
+        precision: Of a `tflite` file: `float32`, `float16`, `dynamic` (weights in int8) or `int8`
+            (weights and activations).
+        films: Folder of films. Those of the train part (75 % of the patients where it has no such
+            folder) calibrate int8, those of other patients are what the check is made on. int8
+            needs it; otherwise phantoms serve where it is None.
+        pair: Sizes of calibration and check; default: the one of the training.
+        max_psnr_loss: dB that a quantised export may lose; default 0.1, for int8 0.5.
+        name: Of the served model; default: the preset, or the run's folder, or the file's stem.
+        version: Of the served model; default: the next free one.
+        overwrite: Replace an earlier export.
 
     Raises:
         UserError: for a mistake in the arguments.
-        ParityError: if the difference exceeds 1e-5.
+        ParityError: if a float32 export differs from Keras by more than 1e-5, or a quantised one
+            loses more than `max_psnr_loss`. Nothing is written then.
+
+    Example:
+        >>> xraysr.export_model("base-x4", "models", "saved_model").path
+        PosixPath('models/base-x4/1')
     """
-    out = Path(out)
-    if format not in WRITERS:
-        raise UserError(f"format must be one of {', '.join(FORMATS)}. Received: {format}")
-    if (format == "tflite") != (out.suffix == ".tflite"):
-        raise UserError(
-            f"A tflite export is a file ending in .tflite, a saved_model export a folder. "
-            f"Received: format {format}, {out}"
-        )
+    limit = _limit(format, precision, films, max_psnr_loss)
+    target = Target.of(Path(out), format, name or _name(model), version)
     generator, spec = open_generator(model)
-    _check_output(out, spec, format, overwrite)
-    make_folder(out.parent)
+    target.check(overwrite)
+    sizes = Pair.parse(pair) if pair else training_pair(spec)
+    if sizes.scale != spec.scale:
+        raise UserError(f"{model} enlarges x{spec.scale}. Received: pair {sizes}")
+    pixels = film_pixels(Path(films), sizes) if films else phantom_pixels(sizes)
+    spec = replace(spec, export={"format": format, "precision": precision})
+    make_folder(target.path.parent)
     try:
-        workshop = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-")
+        workshop = tempfile.TemporaryDirectory(dir=target.path.parent, prefix=".export-")
     except OSError as error:
-        raise UserError(f"Cannot write {out}: {error.strerror}") from error
+        raise UserError(f"Cannot write {target.path}: {error.strerror}") from error
     with workshop as folder:
-        artefact = Path(folder) / out.name
-        WRITERS[format](generator, artefact)
-        spec.save(artefact)
-        difference = parity(generator, artefact)
-        if not difference <= TOLERANCE:
-            raise ParityError(
-                f"The {format} export of {model} differs from Keras by {difference:.2g}, more "
-                f"than {TOLERANCE:.0e}. It was not written."
+        artefact = Path(folder) / target.path.name
+        WRITERS[format](generator, artefact, spec, pixels.calibration)
+        checked = measure(generator, load(artefact), pixels, exact=limit is None)
+        _judge(f"{precision} {format} export of {model}", checked, limit)
+        if format != "saved_model":  # whose card is part of its graph
+            spec = replace(spec, export={**spec.export, **checked})
+            spec.save(artefact)
+        if format == "tflite":
+            attach_card(artefact, spec)
+        target.put(artefact)
+    return Export(target.path, spec, checked, tuple(map(str, pixels.skipped)))
+
+
+def _limit(
+    format: str, precision: str, films: str | Path | None, max_psnr_loss: float | None
+) -> float | None:
+    """dB that may be lost; None where Keras must be met to `TOLERANCE`."""
+    if format not in FORMATS:
+        raise UserError(f"format must be one of {', '.join(FORMATS)}. Received: {format}")
+    if precision not in PRECISIONS:
+        raise UserError(f"precision must be one of {', '.join(PRECISIONS)}. Received: {precision}")
+    if precision == "float32":
+        if max_psnr_loss is not None:
+            raise UserError(
+                f"max_psnr_loss is for quantised exports; float32 is held to {TOLERANCE:.0e} of "
+                f"Keras. Received: {max_psnr_loss:g}"
             )
-        _put(artefact, out)
-    return difference
-
-
-def _check_output(out: Path, spec: ModelSpec, format: str, overwrite: bool) -> None:
-    """Refuses to replace what is no earlier export, and unasked whatever exists."""
-    refuse_existing(out, overwrite)
-    replaceable = out.is_file() if format == "tflite" else (out / "saved_model.pb").is_file()
-    if out.exists() and not replaceable:
-        raise UserError(f"{out} is not a {format} export; it is not overwritten.")
-    card = ModelSpec.path_for(out)
-    if format == "tflite" and card.exists() and not overwrite and ModelSpec.load(out) != spec:
+        return None
+    if format != "tflite":
+        raise UserError(f"precision {precision} is for tflite. Received: format {format}")
+    if precision == "int8" and films is None:
         raise UserError(
-            f"{card} is the card of another model, and that of {out} would replace it. "
-            "Pass --overwrite to do so, or name another output."
+            "int8 takes its ranges from films like those the model will meet: name a folder of "
+            "them with --films. Received: none"
         )
+    return MAX_LOSS[precision] if max_psnr_loss is None else max_psnr_loss
 
 
-def parity(generator: SRNetwork, artefact: Path) -> float:
-    """Largest absolute difference between an artefact and Keras on seeded random images."""
-    upscaler = load(artefact)
-    random = np.random.default_rng(0)
-    differences = []
-    for size in PARITY_SIZES:
-        image = random.random((1, *size, 1), dtype=np.float32)
-        expected = np.asarray(generator(image))
-        differences.append(np.abs(upscaler(image) - expected).max())
-    return float(np.max(differences))
+def _name(model: str | Path) -> str:
+    """What a model is called: a folder's name, or the stem of a file or preset."""
+    path = Path(model)
+    return path.resolve().name if path.is_dir() else path.stem
 
 
-def _put(artefact: Path, out: Path) -> None:
-    """Moves an artefact, and the card beside it, to where they were asked for."""
-    if not artefact.is_dir():
-        os.replace(ModelSpec.path_for(artefact), ModelSpec.path_for(out))
-    elif out.exists():
-        os.replace(out, artefact.with_name(f"{out.name}.before"))  # goes with the workshop
-    os.replace(artefact, out)
+def _write_saved_model(generator: SRNetwork, path: Path, spec: ModelSpec, _: object) -> None:
+    write_saved_model(generator, path, spec)
+
+
+def _write_tflite(
+    generator: SRNetwork, path: Path, spec: ModelSpec, calibration: Sequence[np.ndarray]
+) -> None:
+    write_tflite(generator, path, spec.export["precision"], calibration)
+    spec.save(path)
+
+
+def _write_onnx(generator: SRNetwork, path: Path, spec: ModelSpec, _: object) -> None:
+    write_onnx(generator, path)
+    spec.save(path)
+
+
+WRITERS = {"saved_model": _write_saved_model, "tflite": _write_tflite, "onnx": _write_onnx}
+FORMATS = tuple(WRITERS)
+
+
+def _judge(export: str, checked: dict[str, Any], limit: float | None) -> None:
+    difference, change = checked["difference"], checked["psnr_change"]
+    if limit is None and not difference <= TOLERANCE:
+        raise ParityError(
+            f"The {export} differs from Keras by {difference:.2g}, more than {TOLERANCE:.0e}. "
+            "It was not written."
+        )
+    if limit is not None and not change >= -limit:
+        raise ParityError(
+            f"The {export} loses {-change:.3f} dB against Keras, more than {limit:g} dB, on "
+            f"{checked['source']} at {checked['pair']}. It was not written. "
+            "Take another precision (dynamic keeps activations in float32), films that are more "
+            "like those of the training, or allow it with --max-psnr-loss."
+        )

@@ -29,10 +29,17 @@ def open_generator(target: str | Path) -> tuple[SRNetwork, ModelSpec]:
             raise UserError(f"No model file at {path}, and no preset. {choices(str(target))}")
         return load_preset(str(target))
     if path.is_dir():
+        unfinished = (path / "config.json").is_file() and not (path / "generator.keras").is_file()
+        if unfinished:
+            raise UserError(f"The run in {path} is not finished: go on with train --resume.")
         path = path / "generator.keras"
     if path.is_file() and not zipfile.is_zipfile(path):
         raise UserError(f"{path} is not a Keras model: it was truncated, or is something else.")
     generator, spec = load_generator(path), ModelSpec.load(path)
+    if generator.scale != spec.scale:
+        raise UserError(
+            f"{path} does not fit its card: expected x{spec.scale}. Received: x{generator.scale}"
+        )
     if weights_sha256(generator) != spec.weights_sha256:
         raise UserError(f"{path} does not hold the weights its card names: one was replaced.")
     return generator, spec

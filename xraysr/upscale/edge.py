@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -9,26 +11,65 @@ import numpy as np
 
 from xraysr.errors import UserError
 from xraysr.spec import ModelSpec
+from xraysr.upscale.memory import tile_within
+from xraysr.upscale.upscaler import Upscaler
+
+CARD = "spec.json"  # its name in the zip behind the model
+
+
+class EdgeUpscaler(Upscaler):
+    """An `Upscaler` for small devices: NumPy, Pillow and LiteRT only.
+
+    Args:
+        path: A `.tflite` file that `xraysr export` wrote.
+        threads: CPU threads.
+        tile: Largest side in LR pixels that is given to the network at once.
+        memory_mb: Ceiling in MB for what the network takes, beyond the images themselves and the
+            40 MB or so of Python; the tile is made as large as it allows, which takes a second to
+            find out. Give either this or `tile`.
+
+    Raises:
+        UserError: if the file is no such model, or the ceiling is too low for the smallest tile.
+
+    Example:
+        >>> upscaler = EdgeUpscaler("edge-x4.tflite", threads=2, memory_mb=100)
+        >>> xraysr.write("film_x4.png", upscaler(xraysr.read("film.png")))
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int = 2,
+        tile: int | None = None,
+        memory_mb: float | None = None,
+    ) -> None:
+        runtime = EdgeRuntime(Path(path), threads)
+        if memory_mb is not None:
+            if tile is not None:
+                raise UserError("Give either tile or memory_mb. Received: both")
+            tile = tile_within(memory_mb, Path(path), runtime.spec, threads)
+        super().__init__(runtime, tile)
 
 
 class EdgeRuntime:
     """A generator in LiteRT (TFLite), in float32 or quantised.
 
     Args:
-        path: A `.tflite` file of xraysr, with its card beside it.
+        path: A `.tflite` file of xraysr, with its card inside or beside it.
         threads: CPU threads to use.
     """
 
     def __init__(self, path: Path, threads: int = 2) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self.spec = ModelSpec.load(path)
+        self._path = path
+        self.spec = read_card(path)
         try:
             self._interpreter = Interpreter(str(path), num_threads=threads)
-        except (ValueError, RuntimeError) as error:
+            self._input = self._interpreter.get_input_details()[0]
+            self._output = self._interpreter.get_output_details()[0]
+        except (ValueError, RuntimeError, IndexError) as error:
             raise UserError(f"{path} is not a TFLite model that can be read: {error}") from error
-        self._input = self._interpreter.get_input_details()[0]
-        self._output = self._interpreter.get_output_details()[0]
         self._shape: tuple[int, ...] | None = None
 
     def run(self, batch: np.ndarray) -> np.ndarray:
@@ -36,13 +77,40 @@ class EdgeRuntime:
 
         An int8 model takes and gives 256 grey levels, whatever the film's bits.
         """
-        if batch.shape != self._shape:
-            self._interpreter.resize_tensor_input(self._input["index"], batch.shape)
-            self._interpreter.allocate_tensors()
-            self._shape = batch.shape
-        self._interpreter.set_tensor(self._input["index"], _to_tensor(batch, self._input))
-        self._interpreter.invoke()
+        try:
+            if batch.shape != self._shape:
+                self._allocate(batch.shape)
+            self._interpreter.set_tensor(self._input["index"], _to_tensor(batch, self._input))
+            self._interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise UserError(f"{self._path} cannot enlarge an image: {error}") from error
         return _to_float(self._interpreter.get_tensor(self._output["index"]), self._output)
+
+    def _allocate(self, shape: tuple[int, ...]) -> None:
+        self._interpreter.resize_tensor_input(self._input["index"], shape)
+        self._interpreter.allocate_tensors()
+        self._shape = shape
+
+
+def read_card(path: Path) -> ModelSpec:
+    """The card inside a `.tflite` file, or else the one beside it.
+
+    Raises:
+        UserError: if there is no such file, or neither card can be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read(CARD).decode("utf-8")
+    except FileNotFoundError:
+        raise UserError(f"No model file at {path}") from None
+    except (zipfile.BadZipFile, KeyError, zlib.error, UnicodeDecodeError, OSError):
+        if not ModelSpec.path_for(path).exists():
+            raise UserError(
+                f"{path} has no card inside, and no {ModelSpec.path_for(path).name} lies beside "
+                "it: it was truncated, or xraysr did not export it."
+            ) from None
+        return ModelSpec.load(path)
+    return ModelSpec.from_json(text, f"{path}/{CARD}")
 
 
 def _to_tensor(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:

@@ -8,47 +8,67 @@ from xraysr.errors import UserError
 from xraysr.presets.card import choices, names
 from xraysr.upscale.upscaler import Runtime, Upscaler
 
-FORMATS = "a .keras file, a .tflite file, a SavedModel folder or the folder of a training run"
+FORMATS = (
+    "a .keras, .tflite or .onnx file, a SavedModel folder, the folder of a training run or the "
+    "address of a server (http://HOST:8501/v1/models/NAME or grpc://HOST:8500/NAME)"
+)
+ADDRESSES = ("http://", "https://", "grpc://", "grpcs://")
 
 
 def load(target: str | Path) -> Upscaler:
     """Opens a trained generator.
 
     Args:
-        target: A `.keras` or `.tflite` file, a SavedModel folder, or a run folder, whose final
-            generator is taken; where there is no such path, the name of a preset that comes
-            with the package, such as "base-x4".
+        target: A `.keras`, `.tflite` or `.onnx` file; a SavedModel folder, or the folder of its
+            versions, of which the highest is taken; a run folder, whose final generator is
+            taken; the address of a TF Serving server, see `xraysr.upscale.remote.connect`; where
+            there is no such path, the name of a preset that comes with the package, such as
+            "base-x4".
 
     Raises:
-        UserError: if there is no such model, or it cannot be read.
+        UserError: if there is no such model, or it cannot be read or reached.
 
     Example:
         >>> xraysr.load("base-x4")(lr).shape  # lr: float32 in [0, 1], (64, 64)
         (256, 256)
     """
+    if str(target).startswith(ADDRESSES):
+        from xraysr.upscale.remote import connect
+
+        return connect(str(target))
     return Upscaler(_runtime(Path(target)))
 
 
 def _runtime(path: Path) -> Runtime:
-    preset = not path.exists() and str(path) in names()
-    if not (preset or path.exists()):
+    if not path.exists() and str(path) not in names():
         raise UserError(
             f"No model at {path}. Expected {FORMATS}, or the name of a preset. {choices(str(path))}"
         )
-    if (path / "config.json").is_file():
-        if not (path / "generator.keras").is_file():
-            raise UserError(f"The run in {path} is not finished: go on with train --resume.")
-        path = path / "generator.keras"
-    if preset or path.suffix == ".keras":
-        from xraysr.upscale.keras_model import KerasRuntime
-
-        return KerasRuntime.open(path)
     if path.suffix == ".tflite":
         from xraysr.upscale.edge import EdgeRuntime
 
         return EdgeRuntime(path)
-    if (path / "saved_model.pb").is_file():
+    if path.suffix == ".onnx":
+        from xraysr.upscale.onnx import OnnxRuntime
+
+        return OnnxRuntime(path)
+    if (folder := latest_version(path)) is not None:
         from xraysr.upscale.saved_model import SavedModelRuntime
 
-        return SavedModelRuntime(path)
-    raise UserError(f"{path} is not a model. Expected {FORMATS}.")
+        return SavedModelRuntime(folder)
+    run = (path / "config.json").is_file()
+    if path.exists() and not run and path.suffix != ".keras":
+        raise UserError(f"{path} is not a model. Expected {FORMATS}.")
+    from xraysr.upscale.keras_model import KerasRuntime
+
+    return KerasRuntime.open(path)
+
+
+def latest_version(folder: Path) -> Path | None:
+    """A SavedModel folder, or the highest version in it, as TF Serving chooses; None if neither."""
+    if (folder / "saved_model.pb").is_file():
+        return folder
+    found = [
+        path.parent for path in folder.glob("*/saved_model.pb") if path.parent.name.isdecimal()
+    ]
+    return max(found, key=lambda path: int(path.name), default=None)

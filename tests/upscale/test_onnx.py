@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from xraysr.spec import ModelSpec
+from xraysr.upscale.keras_model import KerasRuntime
+from xraysr.upscale.onnx import OnnxRuntime
+
+
+@pytest.mark.parametrize("shape", [(1, 24, 24, 1), (1, 17, 40, 1), (3, 9, 31, 1), (2, 1, 1, 1)])
+def test_it_agrees_with_keras(trained, shape):
+    batch = np.random.default_rng(2).random(shape, dtype=np.float32)
+    expected = KerasRuntime.open(trained["keras"]).run(batch)
+    result = OnnxRuntime(trained["onnx"]).run(batch)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def test_its_card_is_the_generators(trained):
+    spec = OnnxRuntime(trained["onnx"]).spec
+    assert spec.weights_sha256 == ModelSpec.load(trained["keras"]).weights_sha256
