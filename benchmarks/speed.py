@@ -1,14 +1,15 @@
-"""Quality against time: every preset in Keras and TFLite, and the interpolations, at HR 512.
+"""Quality against time, size and memory: presets in every export, and interpolations, at HR 512.
 
     python benchmarks/speed.py FILMS OUT [--films 40] [--only edge-x4 base-x4] [--markdown]
 
-FILMS has train and test folders. Time is the median of many images of batch 1, warm, from array
-to array: 8-bit pixels where a method takes them, float32 else. All methods of a scale take turns
-in one process, one for each number of threads, so that their ratios hold whatever else the
-machine does. Quality is PSNR over Lanczos on the first test films, with a 95 % interval over
-patients; `int8` is quantised whole, its ranges from LR images of train films, and `int8 weights`
-(dynamic range) is float32 between the layers. Writes OUT/speed.json and, for each scale,
-OUT/speed-xN.png with the Pareto front.
+FILMS has train and test folders. Every artefact is written by `xraysr export`. Time is the median
+of many images of batch 1, warm, from array to array: 8-bit pixels where a method takes them,
+float32 else. All methods of a scale take turns in one process, one for each number of threads, so
+that their ratios hold whatever else the machine does. Memory is the most that a fresh process had
+in RAM that opens one artefact and enlarges three images, Python and libraries included. Quality is
+PSNR over Lanczos on the first test films, with a 95 % interval over patients; `int8` is quantised
+whole, its ranges from train films, and `int8 weights` (dynamic range) is float32 between the
+layers. Writes OUT/speed.json and, for each scale, OUT/speed-xN.png with the Pareto front.
 """
 
 from __future__ import annotations
@@ -41,13 +42,32 @@ HR = 512
 THREADS = (1, 2)
 SECONDS = 15.0  # of measuring, for each scale and number of threads
 TURN = 0.05  # seconds that a method repeats itself before the next one's turn
-CALIBRATION_FILMS = 32
 LEAST_GAIN = 0.005  # dB that count as better
 MAIN_SCALE = 4
 OTHER_SCALES_FILMS = 10
 REFERENCE = ("Lanczos", "NumPy")
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "Lanczos": Image.Resampling.LANCZOS}
-FORMATS = {"TFLite": "float", "TFLite int8 weights": "weights", "TFLite int8": "int8"}
+KERAS = "Keras"
+TFLITE = {
+    "TFLite": "float32",
+    "TFLite float16": "float16",
+    "TFLite int8 weights": "dynamic",
+    "TFLite int8": "int8",
+}
+EXPORTS = ("SavedModel", "ONNX", *TFLITE)
+
+# What a device does for one film, in a process that has imported nothing yet.
+DEVICE = """
+import json, sys, time
+begin = time.perf_counter()
+from xraysr.upscale.edge import EdgeUpscaler
+seconds = time.perf_counter() - begin
+from xraysr.io import read, write
+from xraysr.upscale.memory import peak_bytes
+model, film, out = sys.argv[1:]
+write(out, EdgeUpscaler(model)(read(film)))
+print(json.dumps([seconds, peak_bytes()]))
+"""
 
 Key = tuple[str, str]  # method and what runs it
 Method = Callable[[], np.ndarray]
@@ -70,44 +90,75 @@ def _pillow(image: Image.Image, side: int, kernel: Image.Resampling) -> np.ndarr
     return np.asarray(image.resize((side, side), kernel))
 
 
-def write_models(model: str, folder: Path, calibration: list[np.ndarray]) -> None:
-    """Writes a preset (or .keras file or run) to `folder` as TFLite in all three formats."""
+def write_exports(model: str, folder: Path, films: Path, pair: Pair) -> dict[str, str]:
+    """Writes a preset (or .keras file or run) in every format to `folder`; paths by runtime."""
+    from xraysr.export import export_model
+
+    written = {
+        "SavedModel": export_model(model, folder, "saved_model", name="served"),
+        "ONNX": export_model(model, folder / "model.onnx", "onnx"),
+    }
+    for runtime, precision in TFLITE.items():
+        path = folder / f"{precision}.tflite"
+        quantised = precision != "float32"
+        limit = float("inf") if quantised else None  # what it loses is what is measured here
+        written[runtime] = export_model(
+            model,
+            path,
+            "tflite",
+            precision=precision,
+            films=films if quantised else None,
+            pair=pair,
+            max_psnr_loss=limit,
+        )
+    return {KERAS: model, **{name: str(export.path) for name, export in written.items()}}
+
+
+def bytes_of(path: str) -> int | None:
+    """Size of a file, or of all files of a folder; None for a preset."""
+    artefact = Path(path)
+    if artefact.is_file():
+        return artefact.stat().st_size
+    files = [each for each in artefact.rglob("*") if each.is_file()]
+    return sum(each.stat().st_size for each in files) or None
+
+
+def network(runtime: str, path: str, lr: np.ndarray, threads: int) -> Method:
+    """An artefact on `lr` (height, width), uint8, given and giving what the file does."""
+    if runtime in TFLITE:
+        return tflite(path, lr, threads)
+    batch = lr[None, ..., None] / np.float32(255)
+    if runtime == "ONNX":
+        return onnx(path, batch, threads)
+    limit_tensorflow(threads)
+    from xraysr.upscale import load
+
+    return partial(load(path).runtime.run, batch)
+
+
+def limit_tensorflow(threads: int) -> None:
+    """Gives TensorFlow that many threads, before it does anything."""
     import tensorflow as tf
 
-    from xraysr.export.saved_model import write_saved_model
-    from xraysr.export.tflite import write_tflite
-    from xraysr.presets.opening import open_generator
-
-    generator, spec = open_generator(model)
-    write_tflite(generator, folder / "float.tflite")
-    write_tflite(generator, folder / "int8.tflite", calibration)
-    write_saved_model(generator, folder / "saved")
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved"))
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    (folder / "weights.tflite").write_bytes(converter.convert())
-    for format in FORMATS.values():
-        spec.save(folder / f"{format}.tflite")
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
-def networks(models: dict[str, str], lr: np.ndarray, folder: Path, threads: int):
-    """Every model in Keras and TFLite on `lr` (height, width), uint8."""
-    from xraysr.upscale.keras_model import KerasRuntime
+def onnx(path: str, batch: np.ndarray, threads: int) -> Method:
+    """An ONNX file on `batch`."""
+    import onnxruntime
 
-    batch = lr[None, ..., None] / np.float32(255)
-    methods: dict[Key, Method] = {}
-    for name, model in models.items():
-        methods[name, "Keras"] = partial(KerasRuntime.open(model).run, batch)
-        for runtime, format in FORMATS.items():
-            path = folder / name / f"{format}.tflite"
-            methods[name, runtime] = tflite(path, lr, threads)
-    return methods
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, {"lr": batch})[0]
 
 
-def tflite(path: Path, lr: np.ndarray, threads: int) -> Method:
-    """A TFLite file on `lr`, given and giving what the file does: uint8 or float32."""
+def tflite(path: str, lr: np.ndarray, threads: int) -> Method:
+    """A TFLite file on `lr`: uint8 or float32, as it takes."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(str(path), num_threads=threads)
+    interpreter = Interpreter(path, num_threads=threads)
     entry, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     batch = lr[None, ..., None]
     if entry["dtype"] == np.float32:
@@ -123,16 +174,30 @@ def tflite(path: Path, lr: np.ndarray, threads: int) -> Method:
     return run
 
 
-def measure(threads: int, job: Path) -> None:
-    """Prints milliseconds by method, as JSON; run in a process of its own."""
-    import tensorflow as tf
+def noise(side: int) -> np.ndarray:
+    """What is enlarged to measure time and memory."""
+    return np.random.default_rng(0).integers(256, size=(side, side), dtype=np.uint8)
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+def weigh(runtime: str, path: str, side: int, threads: int) -> None:
+    """Prints the peak bytes of this process after three images by one artefact."""
+    from xraysr.upscale.memory import peak_bytes
+
+    run = network(runtime, path, noise(side), threads)
+    for _ in range(3):
+        run()
+    print(json.dumps(peak_bytes()))
+
+
+def measure(threads: int, job: Path) -> None:
+    """Prints milliseconds by method, as JSON."""
+    limit_tensorflow(threads)
     task = json.loads(job.read_text())
-    lr = np.random.default_rng(0).integers(256, size=(task["side"],) * 2, dtype=np.uint8)
+    lr = noise(task["side"])
     methods = interpolations(lr, task["side"] * task["scale"])
-    methods |= networks(task["models"], lr, job.parent, threads)
+    for name, paths in task["paths"].items():
+        for runtime, path in paths.items():
+            methods[name, runtime] = network(runtime, path, lr, threads)
     for run in methods.values():
         run()
     samples: dict[Key, list[float]] = {key: [] for key in methods}
@@ -146,17 +211,17 @@ def measure(threads: int, job: Path) -> None:
     print(json.dumps([[*key, statistics.median(each)] for key, each in samples.items()]))
 
 
-def times(threads: int, job: Path) -> dict[Key, float]:
-    """`measure` in a fresh process: median milliseconds by method."""
+def fresh(threads: int, *words: object) -> Any:
+    """What Python prints as JSON when run with `words` in a fresh process."""
     limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-    words = [sys.executable, __file__, "measure", str(threads), str(job)]
-    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | limits)
+    command = [sys.executable, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | limits)
     if done.returncode:
         sys.exit(done.stderr)
-    return {(method, runtime): ms for method, runtime, ms in json.loads(done.stdout)}
+    return json.loads(done.stdout)
 
 
-def scores(models: dict[str, str], films, pair: Pair, folder: Path) -> tuple[dict, list[str]]:
+def scores(paths: dict[str, dict[str, str]], films, pair: Pair) -> tuple[dict, list[str]]:
     """PSNR in dB of every method on every film, and the films' patients."""
     from xraysr.data.pipeline import film_pairs
     from xraysr.evaluation.evaluate import to_float
@@ -164,9 +229,9 @@ def scores(models: dict[str, str], films, pair: Pair, folder: Path) -> tuple[dic
     from xraysr.upscale import load
 
     upscalers = {
-        (name, runtime): load(folder / name / f"{format}.tflite")
-        for name in models
-        for runtime, format in FORMATS.items()
+        (name, runtime): load(path)
+        for name, written in paths.items()
+        for runtime, path in written.items()
     }
     found: dict[Key, list[float]] = {}
     patients = []
@@ -179,35 +244,44 @@ def scores(models: dict[str, str], films, pair: Pair, folder: Path) -> tuple[dic
         for key, image in images.items():
             found.setdefault(key, []).append(psnr(image, hr, pair.scale))
         patients.append(stored.film.patient)
-    for name in models:  # what the export is checked to compute to 1e-5
-        found[name, "Keras"] = found[name, "TFLite"]
     return found, patients
 
 
 def benchmark(models: dict[str, str], index, pair: Pair, count: int) -> dict[str, Any]:
     """All rows of one scale."""
-    from xraysr.data.pipeline import film_pairs
-    from xraysr.evaluation.evaluate import to_float
     from xraysr.evaluation.report import bootstrap
 
-    films = index.require("test")[:count]
-    half = Pair((pair.lr[0] // 2,) * 2, (pair.lr[0] // 2 * pair.scale,) * 2)
-    train = film_pairs(index.require("train")[:CALIBRATION_FILMS], half, "crop", [])
-    calibration = [to_float(stored)[0] for stored in train]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for label, model in models.items():
-            (folder / label).mkdir()
-            write_models(model, folder / label, calibration)
-        job = {"side": pair.lr[0], "scale": pair.scale, "models": models}
-        write_json(folder / "job.json", job)
-        found, patients = scores(models, films, pair, folder)
-        measured = {threads: times(threads, folder / "job.json") for threads in THREADS}
-        sizes = {
-            (label, runtime): (folder / label / f"{format}.tflite").stat().st_size
-            for label in models
-            for runtime, format in FORMATS.items()
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {
+            name: write_exports(model, make_folder(Path(folder) / name), index.root, pair)
+            for name, model in models.items()
         }
+        side = pair.lr[0]
+        job = Path(folder) / "job.json"
+        write_json(job, {"side": side, "scale": pair.scale, "paths": paths})
+        found, patients = scores(paths, index.require("test")[:count], pair)
+        ms = {
+            threads: {
+                (*key,): value for *key, value in fresh(threads, __file__, "measure", threads, job)
+            }
+            for threads in THREADS
+        }
+        artefacts = {
+            (name, runtime): path
+            for name, written in paths.items()
+            for runtime, path in written.items()
+        }
+        peaks = {
+            key: {n: fresh(n, __file__, "weigh", key[1], path, side, n) for n in THREADS}
+            for key, path in track(artefacts.items(), "Weighing", len(artefacts))
+        }
+        film = Path(folder) / "film.png"
+        Image.fromarray(noise(side)).save(film)
+        smallest = next(
+            path for (_, runtime), path in artefacts.items() if runtime == "TFLite int8"
+        )
+        seconds, peak = fresh(2, "-c", DEVICE, smallest, film, film.with_suffix(".sr.png"))
+        sizes = {key: bytes_of(path) for key, path in artefacts.items()}
 
     def over(key: Key, other: Key) -> dict[str, float]:
         return asdict(bootstrap(np.subtract(found[key], found[other]), patients))
@@ -217,14 +291,21 @@ def benchmark(models: dict[str, str], index, pair: Pair, count: int) -> dict[str
             "method": key[0],
             "runtime": key[1],
             "bytes": sizes.get(key),
-            "ms": {threads: measured[threads][key] for threads in THREADS},
+            "peak_bytes": peaks.get(key),
+            "ms": {threads: ms[threads][key] for threads in THREADS},
             "psnr": statistics.mean(found[key]),
             "psnr_over_lanczos": over(key, REFERENCE),
-            "psnr_over_float": over(key, (key[0], "TFLite")) if key in sizes else None,
+            "psnr_over_keras": over(key, (key[0], KERAS)) if key[1] in EXPORTS else None,
         }
-        for key in measured[THREADS[0]]
+        for key in ms[THREADS[0]]
     ]
-    return {"pair": str(pair), "n": len(patients), "patients": len(set(patients)), "rows": rows}
+    return {
+        "pair": str(pair),
+        "n": len(patients),
+        "patients": len(set(patients)),
+        "rows": rows,
+        "edge": {"import_seconds": seconds, "peak_bytes": peak},
+    }
 
 
 def front(rows: list[Row], threads: int) -> list[Row]:
@@ -236,19 +317,30 @@ def front(rows: list[Row], threads: int) -> list[Row]:
     return kept
 
 
-HEAD = ("method", "runs in", "kB", "ms, 1 thread", "ms, 2 threads", "over Lanczos dB", "int8 dB")
+HEAD = (
+    "method",
+    "runs in",
+    "kB",
+    "ms, 1 thread",
+    "ms, 2 threads",
+    "peak MB, 1 thread",
+    "peak MB, 2 threads",
+    "over Lanczos dB",
+    "over Keras dB",
+)
 
 
 def cells(row: Row) -> tuple[str, ...]:
     """A row as text."""
-    gain, loss = row["psnr_over_lanczos"], row["psnr_over_float"]
+    gain, change, peaks = row["psnr_over_lanczos"], row["psnr_over_keras"], row["peak_bytes"]
     return (
         row["method"],
         row["runtime"],
         f"{row['bytes'] / 1e3:.0f}" if row["bytes"] else "",
         *(f"{row['ms'][threads]:.2f}" for threads in THREADS),
+        *(f"{peaks[threads] / 1e6:.0f}" if peaks else "" for threads in THREADS),
         f"{gain['mean']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}]",
-        f"{loss['mean']:+.3f}" if loss and row["runtime"] != "TFLite" else "",
+        f"{round(change['mean'], 3) + 0.0:+.3f}" if change else "",
     )
 
 
@@ -294,7 +386,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
             point = row["ms"][threads], row["psnr_over_lanczos"]["mean"]
             axis.plot(
                 *point,
-                marker="osD^vP*X"[runtimes.index(row["runtime"])],
+                marker="osD^vP*Xph<"[runtimes.index(row["runtime"])],
                 color=f"C{methods.index(row['method'])}",
                 linestyle="",
                 label=f"{row['method']}, {row['runtime']}",
@@ -324,6 +416,8 @@ def main() -> None:
     """Measures, prints, writes, draws."""
     if sys.argv[1:2] == ["measure"]:
         return measure(int(sys.argv[2]), Path(sys.argv[3]))
+    if sys.argv[1:2] == ["weigh"]:
+        return weigh(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
     from xraysr.presets.card import names
     from xraysr.upscale import load
 
@@ -345,6 +439,12 @@ def main() -> None:
         count = arguments.count if scale == MAIN_SCALE else OTHER_SCALES_FILMS
         results.append(benchmark(scales[scale], index, pair, count))
         print_table(results[-1], arguments.markdown)
+        device = results[-1]["edge"]
+        print(
+            f"\nA device that reads one film, enlarges it in int8 and writes it: peak "
+            f"{device['peak_bytes'] / 1e6:.0f} MB; import xraysr.upscale.edge: "
+            f"{device['import_seconds']:.2f} s"
+        )
         draw(results[-1], out / f"speed-x{scale}.png")
     write_json(out / "speed.json", results)
 
