@@ -1,4 +1,4 @@
-"""Tiles: every pixel once, and the same image as without them."""
+"""Tiles: every pixel once, fading without a seam, and the same image as without them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from hypothesis import strategies as st
 
 from xraysr.errors import UserError
 from xraysr.upscale import Upscaler, load
-from xraysr.upscale.tiles import run_tiled, windows
+from xraysr.upscale.tiles import BLEND, least_tile, run_strips, windows
 
 
-@given(st.integers(1, 400), st.integers(0, 30), st.data())
-def test_windows_meet_and_see_beyond_what_they_give(side, overlap, data):
-    tile = data.draw(st.integers(2 * overlap + 1, 2 * overlap + 100))
-    cut = windows(side, tile, overlap)
+@given(st.integers(1, 400), st.integers(0, 30), st.integers(1, 3), st.data())
+def test_windows_see_beyond_what_they_give_and_add_up_to_one(side, radius, scale, data):
+    tile = data.draw(st.integers(least_tile(radius), least_tile(radius) + 100))
+    cut = windows(side, tile, radius)
     length = min(tile, side)
-    assert [first for _, first, _ in cut] == [0, *(last for _, _, last in cut[:-1])]
-    assert cut[-1][2] == side
-    for start, first, last in cut:
-        assert start >= 0 and start + length <= side
-        assert first < last
-        # Beyond the first and the last pixel taken lie `overlap` pixels, or the image ends.
-        assert start == 0 or first - start >= overlap
-        assert start + length == side or start + length - last >= overlap
+    total = np.zeros(side * scale)
+    for window in cut:
+        assert window.start >= 0 and window.start + length <= side
+        # Beyond the first and the last pixel taken lie `radius` pixels, or the image ends.
+        assert window.start == 0 or window.first - window.start >= radius
+        beyond = window.start + length - window.last
+        assert window.start + length == side or beyond >= radius
+        weights = window.weights(scale)
+        assert weights.min() > 0
+        total[window.first * scale : window.last * scale] += weights
+    np.testing.assert_allclose(total, 1, atol=1e-5)
 
 
 def blur(radius: int):
@@ -39,38 +42,76 @@ def blur(radius: int):
     return run
 
 
-@pytest.mark.parametrize("shape", [(1, 40, 33, 1), (2, 9, 64, 1), (1, 1, 100, 1), (1, 17, 17, 1)])
-def test_an_overlap_of_the_radius_changes_nothing(shape):
-    batch = np.random.default_rng(0).random(shape, dtype=np.float32)
+def in_tiles(run, images: np.ndarray, tile: int, radius: int, batch: int = 1) -> np.ndarray:
+    return np.concatenate(list(run_strips(run, images, 2, tile, radius, batch)), axis=1)
+
+
+@pytest.mark.parametrize("shape", [(1, 60, 49, 1), (2, 9, 90, 1), (1, 1, 100, 1), (1, 24, 24, 1)])
+@pytest.mark.parametrize("batch", [1, 2, 50])
+def test_an_overlap_of_the_radius_changes_nothing(shape, batch):
+    images = np.random.default_rng(0).random(shape, dtype=np.float32)
     run = blur(3)
-    np.testing.assert_allclose(run_tiled(run, batch, 2, 16, 3), run(batch), atol=1e-6)
-    if max(shape[1:3]) > 16:
-        assert np.abs(run_tiled(run, batch, 2, 16, 1) - run(batch)).max() > 0.01
+    result = in_tiles(run, images, 24, 3, batch)
+    np.testing.assert_allclose(result, run(images), atol=1e-6)
+    if max(shape[1:3]) > 24:
+        assert np.abs(in_tiles(run, images, 24, 0, batch) - run(images)).max() > 1e-4
+
+
+def test_tiles_that_disagree_fade_into_each_other():
+    """Each tile gets a level of its own; where they meet there is a ramp and no step."""
+    levels = iter(np.linspace(0, 1, 5, dtype=np.float32))
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        return np.full((len(batch), 2, batch.shape[2] * 2, 1), next(levels))
+
+    row = in_tiles(run, np.zeros((1, 1, 60, 1), np.float32), 24, 2)[0, 0, :, 0]
+    assert row[0] == 0 and row[-1] > 0.3
+    step = 0.25 / (2 * BLEND * 2)
+    assert np.diff(row).max() == pytest.approx(step, rel=1e-3)
+    assert np.diff(row).min() >= -1e-7
 
 
 def test_a_generator_gives_the_same_image_in_tiles(trained):
     whole = load(trained["keras"])
-    radius = whole.spec.receptive_radius
-    tiled = Upscaler(whole.runtime, tile=2 * radius + 5)
-    image = np.random.default_rng(1).random((3 * radius, 4 * radius), dtype=np.float32)
-    np.testing.assert_allclose(tiled(image), whole(image), atol=1e-6)
+    tile = least_tile(whole.spec.receptive_radius) + 4
+    image = np.random.default_rng(1).random((tile + 9, 2 * tile), dtype=np.float32)
+    for batch in (1, 3):
+        tiled = Upscaler(whole.runtime, tile=tile, batch=batch)
+        np.testing.assert_allclose(tiled(image), whole(image), atol=1e-6)
+        strips = list(tiled.strips(image))
+        assert len(strips) >= 2
+        np.testing.assert_allclose(np.concatenate(strips), whole(image), atol=1e-6)
 
 
 def test_what_runs_never_sees_more_than_a_tile(repeat):
     runtime = repeat()
-    upscaler = Upscaler(runtime, tile=8)
-    image = np.random.default_rng(2).random((20, 5), dtype=np.float32)
-    np.testing.assert_array_equal(upscaler(image), image.repeat(3, 0).repeat(3, 1))
-    assert {seen.shape for seen in runtime.seen} == {(1, 8, 5, 1)}
+    upscaler = Upscaler(runtime, tile=18)
+    image = np.random.default_rng(2).random((40, 5), dtype=np.float32)
+    np.testing.assert_allclose(upscaler(image), image.repeat(3, 0).repeat(3, 1), atol=1e-6)
+    assert {seen.shape for seen in runtime.seen} == {(1, 18, 5, 1)}
 
 
-def test_a_tile_that_shows_nothing_for_sure_is_refused(repeat):
-    with pytest.raises(UserError, match="at least 3 LR pixels.*Received: 2"):
-        Upscaler(repeat(), tile=2)
-    Upscaler(repeat(), tile=3)
+def test_large_images_go_in_tiles_by_themselves(repeat):
+    runtime = repeat(2)
+    Upscaler(runtime)(np.zeros((3, 600), np.float32))
+    assert {seen.shape for seen in runtime.seen} == {(1, 3, 512, 1)}
+
+
+def test_a_tile_from_which_nothing_can_be_taken_is_refused(repeat):
+    least = least_tile(1)
+    with pytest.raises(UserError, match=f"at least {least} LR pixels.*Received: {least - 1}"):
+        Upscaler(repeat(), tile=least - 1)
+    Upscaler(repeat(), tile=least)
+    with pytest.raises(UserError, match="batch must be at least 1"):
+        Upscaler(repeat(), batch=0)
 
 
 def test_a_model_of_another_scale_is_named_in_tiles_too(repeat):
-    upscaler = Upscaler(repeat(scale=3, factor=2), tile=8)
+    upscaler = Upscaler(repeat(scale=3, factor=2), tile=18)
     with pytest.raises(UserError, match="does not fit its card: expected x3"):
         upscaler(np.zeros((20, 20), np.float32))
+
+
+def test_strips_are_of_one_image(repeat):
+    with pytest.raises(UserError, match=r"strips takes one image.*Received: \(2, 8, 8, 1\)"):
+        next(Upscaler(repeat()).strips(np.zeros((2, 8, 8, 1), np.float32)))

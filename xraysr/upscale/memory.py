@@ -12,6 +12,7 @@ import numpy as np
 
 from xraysr.errors import UserError
 from xraysr.spec import ModelSpec
+from xraysr.upscale.tiles import least_tile
 
 PROBES = (64, 160)  # sides in LR pixels at which memory is measured
 PROBE_SECONDS = 120
@@ -25,7 +26,7 @@ def tile_within(memory_mb: float, path: Path, spec: ModelSpec, threads: int) -> 
     the square of the side.
 
     Raises:
-        UserError: if the smallest tile, twice the receptive radius, takes more.
+        UserError: if the smallest tile takes more.
     """
     words = [sys.executable, "-m", __name__, str(path), str(threads)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=PROBE_SECONDS)
@@ -35,7 +36,7 @@ def tile_within(memory_mb: float, path: Path, spec: ModelSpec, threads: int) -> 
     small, large = (peak - before for peak in peaks)
     growth = (large - small) / (PROBES[1] ** 2 - PROBES[0] ** 2)
     fixed = small - growth * PROBES[0] ** 2
-    least = 2 * spec.receptive_radius + 1
+    least = least_tile(spec.receptive_radius)
     tile = math.isqrt(max(0, int((MARGIN * memory_mb * 1e6 - fixed) / growth)))
     if tile < least:
         needed = math.ceil((fixed + growth * least**2) / 1e6 / MARGIN)

@@ -1,56 +1,119 @@
-"""Large images in tiles, so that memory and messages stay small and the result stays the same."""
+"""Large images in tiles, so that memory and messages stay small and the result stays the same.
+
+Tiles overlap by what the network sees beyond a pixel and a little more, over which one fades into
+the next: where the overlap covers the receptive radius both agree there, and nothing changes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import product
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 Run = Callable[[np.ndarray], np.ndarray]
-Window = tuple[int, int, int]
+
+BLEND = 4  # pixels on both sides of a seam over which two tiles fade into each other
 
 
-def windows(side: int, tile: int, overlap: int) -> list[Window]:
-    """Cuts a side into windows of equal length that overlap.
+class Window(NamedTuple):
+    """A piece of one side of an image, in pixels of the input.
+
+    Args:
+        start: Where it begins.
+        first: Where what is taken from it begins: at the side's end, or `BLEND` before a seam.
+        last: Where that ends, likewise.
+        fades: Whether it fades in at `first`, and out at `last`.
+    """
+
+    start: int
+    first: int
+    last: int
+    fades: tuple[bool, bool]
+
+    def weights(self, scale: int) -> np.ndarray:
+        """Of each output pixel taken; those of two neighbours add up to 1. Float32."""
+        weights = np.ones((self.last - self.first) * scale, np.float32)
+        ramp = (np.arange(2 * BLEND * scale, dtype=np.float32) + 0.5) / (2 * BLEND * scale)
+        if self.fades[0]:
+            weights[: len(ramp)] *= ramp
+        if self.fades[1]:
+            weights[len(weights) - len(ramp) :] *= ramp[::-1]
+        return weights
+
+
+def least_tile(radius: int) -> int:
+    """The smallest tile, in pixels: of it, as much is taken as fades in and out."""
+    return 2 * radius + 4 * BLEND
+
+
+def windows(side: int, tile: int, radius: int) -> list[Window]:
+    """Cuts a side into windows of equal length.
 
     Args:
         side: Length in pixels.
-        tile: Length of a window, more than twice `overlap`; `side` where that is less.
-        overlap: Pixels at each inner end of a window that are computed and dropped.
-
-    Returns:
-        (start, first, last) for each window: it begins at `start`, and the pixels from `first`
-        to before `last` of the side are taken from it. They meet without gap.
+        tile: Length of a window, at least `least_tile(radius)`; `side` where that is less.
+        radius: Pixels at each inner end of a window that are computed and dropped.
     """
-    tile = min(tile, side)
+    if side <= tile:
+        return [Window(0, 0, side, (False, False))]
+    overlap = radius + BLEND
     starts = [*range(0, side - tile, tile - 2 * overlap), side - tile]
-    ends = [start + tile - overlap for start in starts[:-1]] + [side]
-    return list(zip(starts, [0, *ends[:-1]], ends, strict=True))
+    seams = [start + tile - overlap for start in starts[:-1]]
+    found = []
+    for start, before, after in zip(starts, [None, *seams], [*seams, None], strict=True):
+        first = 0 if before is None else before - BLEND
+        last = side if after is None else after + BLEND
+        found.append(Window(start, first, last, (before is not None, after is not None)))
+    return found
 
 
-def run_tiled(run: Run, batch: np.ndarray, scale: int, tile: int, overlap: int) -> np.ndarray:
-    """`run` on tiles of `batch`, put together.
-
-    Equal to `run(batch)` when `overlap` covers the receptive radius of what runs.
+def run_strips(
+    run: Run, images: np.ndarray, scale: int, tile: int, radius: int, batch: int = 1
+) -> Iterator[np.ndarray]:
+    """`run` on tiles of `images`, put together row by row.
 
     Args:
         run: Maps (n, height, width, 1) to (n, scale height, scale width, 1), float32.
-        batch: (n, height, width, 1), float32.
+        images: (n, height, width, 1), float32.
         scale: Output pixels per input pixel.
         tile: Largest side given to `run`, in input pixels.
-        overlap: Pixels computed beyond what is taken from a tile.
+        radius: How far what runs looks; the result is that of `run(images)` when it is enough.
+        batch: Tiles given to `run` at once.
+
+    Yields:
+        (n, rows, scale width, 1), float32: strips of the output from the top.
     """
-    count, height, width, channels = batch.shape
-    out = np.empty((count, height * scale, width * scale, channels), np.float32)
+    height, width = images.shape[1:3]
     side_y, side_x = min(tile, height), min(tile, width)
-    rows, columns = windows(height, tile, overlap), windows(width, tile, overlap)
-    for (y, top, bottom), (x, left, right) in product(rows, columns):
-        sr = run(batch[:, y : y + side_y, x : x + side_x])
-        if sr.shape[1:3] != (side_y * scale, side_x * scale):
-            return sr  # whoever asked sees that the size is wrong
-        inner_y = slice((top - y) * scale, (bottom - y) * scale)
-        inner_x = slice((left - x) * scale, (right - x) * scale)
-        target = np.s_[:, top * scale : bottom * scale, left * scale : right * scale]
-        out[target] = sr[:, inner_y, inner_x]
-    return out
+    columns = windows(width, tile, radius)
+    held = np.zeros((len(images), 0, width * scale, 1), np.float32)
+    for row in windows(height, tile, radius):
+        strip = np.zeros((len(images), (row.last - row.first) * scale, width * scale, 1), "f4")
+        rows = slice((row.first - row.start) * scale, (row.last - row.start) * scale)
+        band = images[:, row.start : row.start + side_y]
+        for begin in range(0, len(columns), batch):
+            some = columns[begin : begin + batch]
+            tiles = [band[:, :, column.start : column.start + side_x] for column in some]
+            outs = run(np.concatenate(tiles))
+            _check(outs, side_y * scale, side_x * scale)
+            for column, out in zip(some, np.split(outs, len(some)), strict=True):
+                taken = slice((column.first - column.start) * scale, None)
+                part = out[:, rows, taken][:, :, : (column.last - column.first) * scale]
+                target = strip[:, :, column.first * scale : column.last * scale]
+                target += part * column.weights(scale)[:, None]
+        strip *= row.weights(scale)[:, None, None]
+        strip[:, : held.shape[1]] += held
+        final = strip.shape[1] - (2 * BLEND * scale if row.fades[1] else 0)
+        yield strip[:, :final]
+        held = strip[:, final:]
+
+
+class SizeError(ValueError):
+    """What ran gave an image of another size than its scale says."""
+
+
+def _check(outs: np.ndarray, height: int, width: int) -> None:
+    expected = (len(outs), height, width, 1)
+    if outs.shape != expected:
+        raise SizeError(f"{expected}. Received: {outs.shape}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -10,7 +11,9 @@ import numpy as np
 from xraysr.errors import UserError
 from xraysr.io import Radiograph
 from xraysr.spec import ModelSpec
-from xraysr.upscale.tiles import run_tiled
+from xraysr.upscale.tiles import SizeError, least_tile, run_strips
+
+TILE = 512  # LR pixels; what a network takes for it is about a gigabyte at most
 
 Image = TypeVar("Image", np.ndarray, Radiograph)
 
@@ -34,10 +37,12 @@ class Upscaler:
     Args:
         runtime: What runs the network.
         tile: Largest side in LR pixels that is given to it at once; larger images go through in
-            tiles that overlap by the receptive radius, with the same result. None: no limit.
+            tiles that overlap, with the same result. Default: 512, or more where the model looks
+            far.
+        batch: Tiles given to it at once; more than 1 may be faster on a GPU.
 
     Raises:
-        UserError: if `tile` is not more than twice the receptive radius of the model.
+        UserError: if `tile` is so small that nothing of it could be taken.
 
     Example:
         >>> upscaler = xraysr.load("run/generator.keras")
@@ -45,15 +50,18 @@ class Upscaler:
         >>> xraysr.write("film_x4.png", upscaler(film))
     """
 
-    def __init__(self, runtime: Runtime, tile: int | None = None) -> None:
-        least = 2 * runtime.spec.receptive_radius + 1
+    def __init__(self, runtime: Runtime, tile: int | None = None, batch: int = 1) -> None:
+        least = least_tile(runtime.spec.receptive_radius)
         if tile is not None and tile < least:
             raise UserError(
                 f"tile must be at least {least} LR pixels, since {runtime.spec.name} looks "
                 f"{runtime.spec.receptive_radius} pixels far. Received: {tile}"
             )
+        if batch < 1:
+            raise UserError(f"batch must be at least 1 tile. Received: {batch}")
         self.runtime = runtime
-        self.tile = tile
+        self.tile = tile or max(TILE, 2 * least)
+        self.batch = batch
 
     @property
     def spec(self) -> ModelSpec:
@@ -80,32 +88,66 @@ class Upscaler:
             UserError: if dtype, shape or range is another.
         """
         if isinstance(image, Radiograph):
-            spacing = image.spacing
-            if spacing is not None:
-                spacing = spacing[0] / self.scale, spacing[1] / self.scale
-            return replace(image, pixels=self(image.pixels), spacing=spacing)
-        _check(image)
-        batch: np.ndarray = image[None, ..., None] if image.ndim == 2 else image
-        sr = np.clip(self._run(batch.astype(np.float32)), 0.0, 1.0)
-        expected = (batch.shape[0], *(side * self.scale for side in batch.shape[1:3]), 1)
-        if sr.shape != expected:
-            raise UserError(
-                f"The model {self.spec.name} does not fit its card: expected x{self.scale}, "
-                f"{expected}. Received: {sr.shape}"
+            return self.around(image, self(image.pixels))
+        if image_rank(image) == 2:
+            return self(image[None, ..., None])[0, ..., 0]
+        sr = np.empty((len(image), *self.size(image.shape[1:3]), 1), np.float32)
+        done = 0
+        for strip in self._strips(image):
+            sr[:, done : done + strip.shape[1]] = strip
+            done += strip.shape[1]
+        return sr
+
+    def strips(self, pixels: np.ndarray) -> Iterator[np.ndarray]:
+        """Enlarges an image piece by piece, so that it need not fit in memory.
+
+        Args:
+            pixels: Float, shape (height, width), in [0, 1].
+
+        Yields:
+            float32, shape (rows, scale width), in [0, 1]: the output from the top.
+
+        Raises:
+            UserError: if dtype, shape or range is another.
+        """
+        if image_rank(pixels) != 2:
+            raise UserError(f"strips takes one image (height, width). Received: {pixels.shape}")
+        for strip in self._strips(pixels[None, ..., None]):
+            yield strip[0, ..., 0]
+
+    def size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of the output for an image of `size`."""
+        return size[0] * self.scale, size[1] * self.scale
+
+    def around(self, film: Radiograph, pixels: np.ndarray) -> Radiograph:
+        """What `film` becomes: `pixels`, its bits, header and source, its spacing divided."""
+        spacing = film.spacing
+        if spacing is not None:
+            spacing = spacing[0] / self.scale, spacing[1] / self.scale
+        return replace(film, pixels=pixels, spacing=spacing)
+
+    def _strips(self, images: np.ndarray) -> Iterator[np.ndarray]:
+        """Strips (n, rows, scale width, 1) of images (n, height, width, 1), checked."""
+        images = images.astype(np.float32)
+        radius = self.spec.receptive_radius
+        try:
+            yield from map(
+                self._checked,
+                run_strips(self.runtime.run, images, self.scale, self.tile, radius, self.batch),
             )
-        if np.isnan(sr).any():
+        except SizeError as error:
+            raise UserError(
+                f"The model {self.spec.name} does not fit its card: expected x{self.scale}, {error}"
+            ) from error
+
+    def _checked(self, strip: np.ndarray) -> np.ndarray:
+        if np.isnan(strip).any():
             raise UserError(f"The model {self.spec.name} gave pixels that are not numbers (NaN).")
-        return sr[0, ..., 0] if image.ndim == 2 else sr
-
-    def _run(self, batch: np.ndarray) -> np.ndarray:
-        if self.tile is None or max(batch.shape[1:3]) <= self.tile:
-            return self.runtime.run(batch)
-        overlap = self.spec.receptive_radius
-        return run_tiled(self.runtime.run, batch, self.scale, self.tile, overlap)
+        return np.clip(strip, 0.0, 1.0, out=strip)
 
 
-def _check(image: np.ndarray) -> None:
-    """Refuses what is no float image in [0, 1]."""
+def image_rank(image: np.ndarray) -> int:
+    """2 or 4, the axes of an image; refuses what is no float image in [0, 1]."""
     if not isinstance(image, np.ndarray) or not np.issubdtype(image.dtype, np.floating):
         kind = getattr(image, "dtype", type(image).__name__)
         raise UserError(
@@ -122,3 +164,4 @@ def _check(image: np.ndarray) -> None:
         raise UserError("An image must be finite. Received: NaN or infinite pixels")
     if low < 0.0 or high > 1.0:
         raise UserError(f"Pixels must be in [0, 1]. Received: {low:.4g} to {high:.4g}")
+    return image.ndim

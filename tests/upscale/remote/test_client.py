@@ -19,6 +19,7 @@ from xraysr.spec import ModelSpec
 from xraysr.upscale import load
 from xraysr.upscale.remote import connect
 from xraysr.upscale.remote.rest import nested
+from xraysr.upscale.tiles import least_tile
 
 WITHOUT_TENSORFLOW = """
 import sys
@@ -62,7 +63,7 @@ def test_the_card_is_served_along(server, protocol, exported):
 def test_a_large_image_goes_in_tiles(server, protocol):
     address = getattr(server, protocol)
     whole = connect(address)
-    tile = 2 * whole.spec.receptive_radius + 6
+    tile = least_tile(whole.spec.receptive_radius) + 6
     tiled, sent = connect(address, tile=tile), []
     run = tiled.runtime.run
     tiled.runtime.run = lambda batch: sent.append(batch.shape) or run(batch)
@@ -74,7 +75,7 @@ def test_a_large_image_goes_in_tiles(server, protocol):
 
 def test_a_large_batch_goes_in_several_requests(server, protocol):
     address = getattr(server, protocol)
-    tile = 2 * connect(address).spec.receptive_radius + 1
+    tile = least_tile(connect(address).spec.receptive_radius)
     upscaler, sent = connect(address, tile=tile), []
     enlarge = upscaler.runtime._connection.enlarge
     upscaler.runtime._connection.enlarge = lambda batch, version: (
