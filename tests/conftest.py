@@ -44,7 +44,7 @@ def save_model() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, save_model) -> dict[str, Path]:
-    """One x4 generator that is not plain Lanczos, as keras, saved_model, tflite, onnx. Read only."""
+    """One x4 generator that is not plain Lanczos, in every format, by its name. Read only."""
     from xraysr.export import export_model
 
     folder = tmp_path_factory.mktemp("trained")

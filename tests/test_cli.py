@@ -19,7 +19,8 @@ from xraysr.spec import ModelSpec
 from xraysr.upscale import load
 
 COMMANDS = (
-    "prepare", "train", "evaluate", "compare", "upscale", "watch", "export", "models", "phantom", "demo",
+    "prepare", "train", "evaluate", "compare", "upscale", "watch", "export", "models", "phantom",
+    "demo",
 )  # fmt: skip
 MAIN = [sys.executable, "-c", "from xraysr.cli import main; main()"]
 
