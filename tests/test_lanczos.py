@@ -9,7 +9,15 @@ from PIL import Image
 
 from xraysr.data.phantom import phantom
 from xraysr.data.pipeline import degrade as tf_degrade
-from xraysr.lanczos import degrade, lanczos_kernel, lanczos_matrix, resize, round_to_bits
+from xraysr.lanczos import (
+    REACH,
+    Reduction,
+    degrade,
+    lanczos_kernel,
+    lanczos_matrix,
+    resize,
+    round_to_bits,
+)
 
 REDUCTIONS = [((24 * s, 10 * s), (24, 10)) for s in range(2, 9)] + [((97, 131), (40, 53))]
 ENLARGEMENTS = [(small, large) for large, small in REDUCTIONS]
@@ -106,3 +114,71 @@ def test_degrade_clips_the_overshoot():
     assert resize(edge, (16, 16)).max() > 1.01
     lr = degrade(edge, (16, 16), 8)
     assert lr.min() == 0 and lr.max() == 1
+
+
+@pytest.mark.parametrize("scale", range(2, 9))
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (16, 17), (33, 5), (50, 41)])
+def test_reduction_is_the_matrices_and_their_pseudo_inverses(scale, size):
+    rows, columns = (lanczos_matrix(scale * n, n) for n in size)
+    hr, lr = noise(tuple(scale * n for n in size)).astype(float), noise(size, 1).astype(float)
+    reduction = Reduction(size, scale)
+    np.testing.assert_allclose(reduction.reduce(hr), rows @ hr @ columns.T, atol=1e-13)
+    lifted = np.linalg.pinv(rows) @ lr @ np.linalg.pinv(columns).T
+    np.testing.assert_allclose(reduction.lift(lr), lifted, atol=1e-12)
+    np.testing.assert_allclose(reduction.enlarge(lr), resize(lr, hr.shape), atol=1e-13)
+    np.testing.assert_allclose(reduction.reduce(reduction.lift(lr)), lr, atol=1e-12)
+
+
+def test_reduction_takes_a_batch_and_keeps_the_dtype():
+    reduction = Reduction((20, 35), 3)
+    images = noise((2, 60, 105))
+    for function in (reduction.reduce, reduction.added):
+        each = [function(image) for image in images]
+        assert function(images).dtype == np.float32
+        np.testing.assert_allclose(function(images), each, atol=1e-6)
+        np.testing.assert_allclose(function(images.astype(float)), each, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 7])
+def test_added_detail_is_what_neither_lr_nor_interpolation_holds(scale):
+    reduction = Reduction((30, 22), scale)
+    hr = noise((30 * scale, 22 * scale)).astype(float)
+    added = reduction.added(hr)
+    assert np.abs(added).mean() > 0.1
+    assert np.abs(reduction.reduce(added)).max() < 1e-12
+    np.testing.assert_allclose(reduction.added(added), added, atol=1e-12)
+    # What is left is interpolation, made to reduce to the same LR image.
+    lr = reduction.reduce(hr)
+    plain = reduction.enlarge(lr)
+    plain += reduction.lift(lr - reduction.reduce(plain))
+    np.testing.assert_allclose(hr - added, plain, atol=1e-12)
+
+
+def test_a_flat_film_has_no_added_detail_at_its_border_either():
+    reduction = Reduction((40, 40), 4)
+    flat = np.full((160, 160), 0.5)
+    assert np.abs(reduction.added(flat)).max() < 1e-12
+    # The image of least energy would make an eighth of the range of it.
+    assert np.abs(flat - reduction.lift(reduction.reduce(flat))).max() > 0.125
+
+
+@pytest.mark.parametrize("scale", range(2, 9))
+def test_reach_is_where_the_pseudo_inverse_fades_out(scale):
+    """Of a contradiction in [-1, 1] everywhere beyond, under 1e-4 of a grey level arrives."""
+    size = 4 * REACH
+    inverse = np.linalg.pinv(lanczos_matrix(scale * size, size))
+    distance = np.abs(np.arange(scale * size)[:, None] // scale - np.arange(size))
+
+    def beyond(reach: int) -> float:
+        return np.where(distance >= reach, np.abs(inverse), 0).sum(axis=1).max()
+
+    assert beyond(REACH) < 1e-4 / 255 < beyond(REACH - 2)
+
+
+def test_a_reduction_of_a_large_film_is_small():
+    """Matrices without their zeros; whole ones would take 512 MB."""
+    reduction = Reduction((2000, 2000), 8)
+    side = reduction._rows
+    held = sum(each.nbytes for each in (*side._blocks, *side._inverse, *side._below))
+    assert held < 40e6
+    assert reduction._rows is reduction._columns

@@ -15,7 +15,7 @@ from xraysr.data.pipeline import StoredPair
 from xraysr.data.scan import Film
 from xraysr.errors import UserError
 from xraysr.evaluation.evaluate import enlarge, evaluate, to_float
-from xraysr.evaluation.metrics import lr_consistency, psnr, ssim
+from xraysr.evaluation.metrics import added_detail, lr_consistency, psnr, ssim
 from xraysr.lanczos import degrade, resize
 from xraysr.models import Generator
 from xraysr.models.storage import save_generator
@@ -52,7 +52,8 @@ def test_rows_are_interpolations_first_then_models(films, untrained):
 def test_an_untrained_generator_scores_as_lanczos(films, untrained):
     report = evaluate({"ours": untrained}, films, "16:64")
     for scores in (each.scores for each in report.films):
-        for metric, tolerance in (("psnr", 1e-4), ("ssim", 1e-6), ("lr_consistency", 1e-2)):
+        tolerances = {"psnr": 1e-4, "ssim": 1e-6, "lr_consistency": 1e-2, "added_detail": 1e-3}
+        for metric, tolerance in tolerances.items():
             expected = pytest.approx(scores["Lanczos"][metric], abs=tolerance)
             assert scores["ours"][metric] == expected, metric
             assert scores["ours"][metric] != scores["bicubic"][metric]
@@ -67,6 +68,16 @@ def test_scores_equal_those_worked_out_by_hand(films):
     assert scores["psnr"] == pytest.approx(psnr(sr, hr, 4), abs=1e-3)
     assert scores["ssim"] == pytest.approx(ssim(sr, hr, 4), abs=1e-5)
     assert scores["lr_consistency"] == pytest.approx(lr_consistency(sr, lr), abs=0.05)
+    assert scores["added_detail"] == pytest.approx(added_detail(sr, 4), abs=1e-3)
+
+
+def test_bits_are_those_of_the_files(films, tmp_path):
+    deep = tmp_path / "deep.png"
+    pixels = np.random.default_rng(0).integers(0, 2**16, (64, 64), dtype=np.uint16)
+    Image.fromarray(pixels).save(deep)
+    report = evaluate({}, (films[0], film(deep)), "16:64")
+    assert [each.bits for each in report.films] == [load_hr(films[0].path, (64, 64))[1], 16]
+    assert "16 bit" in report.title
 
 
 def test_a_pair_that_is_not_square(films):

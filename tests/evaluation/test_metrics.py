@@ -10,7 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from xraysr.data.phantom import phantom
 from xraysr.errors import UserError
-from xraysr.evaluation.metrics import crop_border, lr_consistency, psnr, ssim
+from xraysr.evaluation.metrics import added_detail, crop_border, lr_consistency, psnr, ssim
 from xraysr.lanczos import degrade, resize, round_to_bits
 
 
@@ -132,3 +132,17 @@ def test_lr_consistency_looks_at_nothing_finer_than_lr(film):
     checks = 0.02 * (-1.0) ** np.add.outer(np.arange(128), np.arange(128))
     assert psnr(film + checks, film) == pytest.approx(-20 * math.log10(0.02))
     assert lr_consistency(film + checks, lr) > 60
+
+
+def test_interpolation_adds_no_detail_and_a_flat_film_has_none(film):
+    smooth = resize(resize(film, (32, 32)), (128, 128))
+    assert added_detail(smooth, 4) < 0.1 < 1 < added_detail(film, 4)
+    assert added_detail(np.full((40, 60), 0.5), 4) < 1e-9
+
+
+def test_added_detail_is_counted_in_grey_levels(film):
+    fine = 4 / 255 * (-1.0) ** np.add.outer(np.arange(128), np.arange(128))
+    flat = np.full((128, 128), 0.5)
+    assert added_detail(flat + fine, 4) == pytest.approx(4, abs=0.1)
+    coarse = 4 / 255 * np.sin(np.arange(128) / 12)
+    assert added_detail(flat + coarse, 4) < 0.05, "the LR image holds it"

@@ -32,8 +32,14 @@ def report() -> Report:
             f"film{index}",
             patient,
             "NORMAL" if index < 2 else None,
+            12 if index == 3 else 8,
             {
-                method: {"psnr": PSNRS[method][index], "ssim": 0.9, "lr_consistency": 50.0}
+                method: {
+                    "psnr": PSNRS[method][index],
+                    "ssim": 0.9,
+                    "lr_consistency": 50.0,
+                    "added_detail": 1.25,
+                }
                 for method in METHODS
             },
         )
@@ -111,10 +117,11 @@ def test_gain_is_paired_film_by_film(report):
 def test_title_says_what_the_scores_hold_for(report):
     for part in (
         "64:256",
-        "4 films of 3 patients",
+        "4 films of 3 patients, 8, 12 bit, ",
         "HR 256x256",
         "antialiased Lanczos",
         "border 4 px",
+        "added: mean detail in grey levels of 8 bit",
     ):
         assert part in report.title
 
@@ -128,6 +135,7 @@ def test_table(report):
     assert "-0.20 [-0.20, -0.20]" in rows["bicubic"]
     assert "0.9000 [0.9000, 0.9000]" in rows["Lanczos"]
     assert "50.0 [50.0, 50.0]" in rows["Lanczos"]
+    assert " 1.25 " in rows["model [a]"]
     assert "+0.00" not in rows["Lanczos"]
     assert "4 films of 3 patients" in text
 
@@ -148,9 +156,9 @@ def test_show_prints_the_whole_table(report, capsys):
 def test_markdown_says_the_same_as_the_table(report):
     title, blank, head, rule, *rows = report.markdown().splitlines()
     assert (title, blank) == (report.title, "")
-    assert head == "| method | PSNR dB | over Lanczos dB | SSIM | LR-consistency dB |"
-    assert rule == "| --- | --- | --- | --- | --- |"
-    assert len(rows) == 3 and {row.count("|") for row in rows} == {6}
+    assert head == ("| method | PSNR dB | over Lanczos dB | SSIM | LR-consistency dB | added |")
+    assert rule == "| --- | --- | --- | --- | --- | --- |"
+    assert len(rows) == 3 and {row.count("|") for row in rows} == {7}
     assert rows[2].startswith("| model [a] | 33.30 [32.20, 35.10] | +1.60 [+1.50, +1.90] |")
     text = rendered(report)
     assert all(cell.strip() in text for row in rows for cell in row.split("|"))
@@ -161,12 +169,16 @@ def test_json_holds_the_summary_and_every_film(report, tmp_path):
     content = json.loads((tmp_path / "report.json").read_text())
     assert (content["pair"], content["n"], content["border"]) == ("64:256", 4, 4)
     assert content["hr_size"] == [256, 256]
+    assert content["bits"] == [8, 12]
+    assert [film["bits"] for film in content["films"]] == [8, 8, 8, 12]
     assert content["degradation"] == "antialiased Lanczos"
     assert list(content["methods"]) == list(METHODS)
     model = content["methods"]["model [a]"]
     assert model["psnr"]["mean"] == pytest.approx(33.3)
     assert model["psnr_over_lanczos"]["low"] == pytest.approx(1.5)
-    assert set(model) == {"psnr", "ssim", "lr_consistency", "psnr_over_lanczos"}
+    metrics = {"psnr", "ssim", "lr_consistency", "added_detail"}
+    assert set(model) == {*metrics, "psnr_over_lanczos"}
+    assert model["added_detail"] == {"mean": 1.25, "low": 1.25, "high": 1.25}
     assert [film["patient"] for film in content["films"]] == list(PATIENTS)
     assert content["films"][3]["scores"]["model [a]"]["psnr"] == 35.1
     assert [film["label"] for film in content["films"]] == ["NORMAL", "NORMAL", None, None]

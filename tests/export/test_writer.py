@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from xraysr.data.index import index_films
-from xraysr.data.phantom import write_phantoms
+from xraysr.data.phantom import phantom, write_phantoms
 from xraysr.errors import UserError
 from xraysr.evaluation.evaluate import evaluate
 from xraysr.export import FORMATS, ParityError, export_model
 from xraysr.export.tflite import write_tflite
 from xraysr.export.writer import TOLERANCE, WRITERS
+from xraysr.lanczos import degrade, resize
 from xraysr.models import EdgeGenerator, Generator
 from xraysr.models.storage import load_generator, save_generator
 from xraysr.spec import ModelSpec
@@ -307,6 +308,7 @@ def test_the_limits_without_a_word(edge, films, tmp_path, monkeypatch, precision
         ("tflite", "m.tflite", {"precision": "int8"}, "name a folder of them with --films"),
         ("onnx", "m.onnx", {"precision": "float16"}, "is for tflite. Received: format onnx"),
         ("tflite", "m.tflite", {"max_psnr_loss": 0.1}, "is for quantised exports"),
+        ("tflite", "m.tflite", {"faithful": True, "precision": "float16"}, "is in float32"),
         ("tflite", "m.tflite", {"pair": "8:16"}, "enlarges x4. Received: pair 8:16"),
         ("tflite", "m.tflite", {"films": "nowhere"}, "existing folder. Received: nowhere"),
     ],
@@ -316,6 +318,19 @@ def test_mistakes_are_refused(trained, tmp_path, format, name, words, message):
     with pytest.raises(UserError, match=message):
         export_model(trained["keras"], tmp_path / name, format, **words)
     assert listing(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_faithful_export_does_not_contradict_the_film(trained, tmp_path, format):
+    written = export_model(trained["keras"], tmp_path / NAMES[format], format, faithful=True)
+    assert written.spec.export["faithful"] is True
+    made = phantom(5, 96)
+    lr = degrade(made.pixels / (2**made.bits - 1), (24, 24), 8).astype(np.float32)
+    plain, faithful = load(trained["keras"])(lr), load(written.path)(lr)
+    assert np.abs(np.clip(resize(plain, lr.shape), 0, 1) - lr).max() > 0.5 / 255
+    assert np.abs(np.clip(resize(faithful, lr.shape), 0, 1) - lr).max() < 0.5 / 255
+    radius = ModelSpec.load(trained["keras"]).receptive_radius
+    assert load(written.path).spec.receptive_radius > radius
 
 
 @pytest.mark.parametrize("extra", ["tf2onnx", "onnxruntime"])

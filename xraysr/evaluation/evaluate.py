@@ -10,7 +10,7 @@ from xraysr.data.pipeline import StoredPair, film_pairs
 from xraysr.data.scan import Film, Skipped
 from xraysr.errors import UserError
 from xraysr.evaluation.interpolation import bicubic, lanczos
-from xraysr.evaluation.metrics import crop_border, lr_consistency, psnr, ssim
+from xraysr.evaluation.metrics import added_detail, crop_border, lr_consistency, psnr, ssim
 from xraysr.evaluation.report import REFERENCE, FilmScores, Report
 from xraysr.pair import Pair
 from xraysr.progress import track
@@ -47,7 +47,7 @@ def evaluate(
         if np.ptp(crop_border(hr, pair.scale)) == 0:
             skipped.append(Skipped(stored.film.path, "blank: every pixel has the same value"))
             continue
-        scored.append(_score(stored.film, lr, hr, enlarge(upscalers, lr, pair), pair.scale))
+        scored.append(_score(stored, lr, hr, enlarge(upscalers, lr, pair), pair.scale))
     if not scored:
         reasons = "; ".join(map(str, skipped[:3]))
         raise UserError(f"None of {len(films)} films can be used for {pair}: {reasons}")
@@ -70,17 +70,19 @@ def enlarge(upscalers: Mapping[str, Upscaler], lr: np.ndarray, pair: Pair) -> di
 
 
 def _score(
-    film: Film, lr: np.ndarray, hr: np.ndarray, images: dict[str, np.ndarray], border: int
+    stored: StoredPair, lr: np.ndarray, hr: np.ndarray, images: dict[str, np.ndarray], scale: int
 ) -> FilmScores:
     return FilmScores(
-        film.name,
-        film.patient,
-        film.label,
+        stored.film.name,
+        stored.film.patient,
+        stored.film.label,
+        stored.bits,
         {
             method: {
-                "psnr": psnr(image, hr, border),
-                "ssim": ssim(image, hr, border),
+                "psnr": psnr(image, hr, scale),
+                "ssim": ssim(image, hr, scale),
                 "lr_consistency": lr_consistency(image, lr),
+                "added_detail": added_detail(image, scale),
             }
             for method, image in images.items()
         },

@@ -1,11 +1,11 @@
-"""PSNR, SSIM and LR-consistency, in float64 with the data range fixed at 1."""
+"""PSNR, SSIM, LR-consistency and added detail, in float64 with the data range fixed at 1."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from xraysr.errors import UserError
-from xraysr.lanczos import resize
+from xraysr.lanczos import Reduction, resize
 
 SSIM_SIGMA = 1.5
 SSIM_RADIUS = 5
@@ -87,3 +87,20 @@ def lr_consistency(sr: np.ndarray, lr: np.ndarray) -> float:
         lr: Shape (height, width), range [0, 1].
     """
     return psnr(np.clip(resize(sr, lr.shape), 0, 1), lr)
+
+
+def added_detail(sr: np.ndarray, scale: int) -> float:
+    """How much `sr` holds that neither its LR image nor Lanczos interpolation says.
+
+    0 for interpolation, whatever the LR image; a model has to add detail to be sharper than that,
+    and this says how much, not whether it is true.
+
+    Args:
+        sr: Shape (scale height, scale width), range [0, 1].
+        scale: HR pixels per LR pixel.
+
+    Returns:
+        Mean absolute value in grey levels of 8 bits.
+    """
+    size = sr.shape[0] // scale, sr.shape[1] // scale
+    return float(255 * np.mean(np.abs(Reduction(size, scale).added(sr.astype(np.float64)))))

@@ -18,6 +18,7 @@ from xraysr.progress import show
 
 RESAMPLES = 2000
 REFERENCE = "Lanczos"
+HEAD = ("method", "PSNR dB", "over Lanczos dB", "SSIM", "LR-consistency dB", "added")
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,12 @@ def bootstrap(values: Sequence[float] | np.ndarray, patients: Sequence[str]) -> 
 
 @dataclass(frozen=True)
 class FilmScores:
-    """Scores of one film: `scores[method][metric]`."""
+    """Scores of one film, whose file has `bits` bits: `scores[method][metric]`."""
 
     name: str
     patient: str
     label: str | None
+    bits: int
     scores: dict[str, dict[str, float]]
 
 
@@ -78,7 +80,7 @@ class Report:
         return tuple(self.films[0].scores)
 
     def interval(self, method: str, metric: str) -> Interval:
-        """Mean and 95 % interval of one metric: `psnr`, `ssim` or `lr_consistency`."""
+        """Mean and 95 % interval of a metric: `psnr`, `ssim`, `lr_consistency`, `added_detail`."""
         return bootstrap(self._values(method, metric), self._patients())
 
     def gain(self, method: str) -> Interval:
@@ -93,19 +95,25 @@ class Report:
         return [film.patient for film in self.films]
 
     @property
+    def bits(self) -> tuple[int, ...]:
+        """Bits of the films, each number once."""
+        return tuple(sorted({film.bits for film in self.films}))
+
+    @property
     def title(self) -> str:
         """What the scores hold for."""
         return (
             f"{self.pair}: {len(self.films)} films of {len(set(self._patients()))} patients, "
+            f"{', '.join(map(str, self.bits))} bit, "
             f"HR {self.pair.hr[0]}x{self.pair.hr[1]}, LR by {self.degradation}, "
-            f"border {self.pair.scale} px cropped"
+            f"border {self.pair.scale} px cropped; added: mean detail in grey levels of 8 bit"
         )
 
     def table(self) -> Table:
         """The comparison as a table for a terminal: means with 95 % intervals."""
         table = Table(title=Text(self.title), title_justify="left")
-        table.add_column("method")
-        for name in ("PSNR dB", "over Lanczos dB", "SSIM", "LR-consistency dB"):
+        table.add_column(HEAD[0])
+        for name in HEAD[1:]:
             table.add_column(name, justify="right")
         for row in self._rows():
             table.add_row(*map(Text, row))
@@ -117,8 +125,7 @@ class Report:
 
     def markdown(self) -> str:
         """The same table in Markdown, with its title as caption."""
-        head = ("method", "PSNR dB", "over Lanczos dB", "SSIM", "LR-consistency dB")
-        lines = [" | ".join(row) for row in (head, ("---",) * len(head), *self._rows())]
+        lines = [" | ".join(row) for row in (HEAD, ("---",) * len(HEAD), *self._rows())]
         return "\n".join([f"{self.title}\n", *(f"| {line} |" for line in lines)])
 
     def _rows(self) -> list[tuple[str, ...]]:
@@ -136,6 +143,7 @@ class Report:
                 "" if method == REFERENCE else text(self.gain(method), 2, "+"),
                 text(self.interval(method, "ssim"), 4),
                 text(self.interval(method, "lr_consistency"), 1),
+                f"{self.interval(method, 'added_detail').mean:.2f}",
             )
             for method in self.methods
         ]
@@ -147,6 +155,7 @@ class Report:
             "pair": str(self.pair),
             "n": len(self.films),
             "hr_size": list(self.pair.hr),
+            "bits": list(self.bits),
             "degradation": self.degradation,
             "border": self.pair.scale,
             "methods": {

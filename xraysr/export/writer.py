@@ -18,6 +18,7 @@ from xraysr.export.target import Target
 from xraysr.export.tflite import PRECISIONS, attach_card, write_tflite
 from xraysr.files import make_folder
 from xraysr.models import SRNetwork
+from xraysr.models.faithful import FaithfulGenerator
 from xraysr.pair import Pair
 from xraysr.presets.opening import open_generator
 from xraysr.spec import ModelSpec
@@ -67,6 +68,7 @@ def export_model(
     films: str | Path | None = None,
     pair: Pair | str | None = None,
     max_psnr_loss: float | None = None,
+    faithful: bool = False,
     name: str | None = None,
     version: int | None = None,
     overwrite: bool = False,
@@ -85,6 +87,8 @@ def export_model(
             needs it; otherwise phantoms serve where it is None.
         pair: Sizes of calibration and check; default: the one of the training.
         max_psnr_loss: dB that a quantised export may lose; default 0.1, for int8 0.5.
+        faithful: Export the generator followed by the projection onto images that reduce to the
+            film, see `xraysr.models.faithful`; float32 only.
         name: Of the served model; default: the preset, or the run's folder, or the file's stem.
         version: Of the served model; default: the next free one.
         overwrite: Replace an earlier export.
@@ -99,6 +103,8 @@ def export_model(
         PosixPath('models/base-x4/1')
     """
     limit = _limit(format, precision, films, max_psnr_loss)
+    if faithful and precision != "float32":
+        raise UserError(f"A faithful export is in float32. Received: precision {precision}")
     target = Target.of(Path(out), format, name or _name(model), version)
     generator, spec = open_generator(model)
     target.check(overwrite)
@@ -107,6 +113,10 @@ def export_model(
         raise UserError(f"{model} enlarges x{spec.scale}. Received: pair {sizes}")
     pixels = film_pixels(Path(films), sizes) if films else phantom_pixels(sizes)
     spec = replace(spec, export={"format": format, "precision": precision})
+    if faithful:
+        generator = FaithfulGenerator(generator)
+        radius = generator.receptive_radius
+        spec = replace(spec, receptive_radius=radius, export={**spec.export, "faithful": True})
     make_folder(target.path.parent)
     try:
         workshop = tempfile.TemporaryDirectory(dir=target.path.parent, prefix=".export-")
