@@ -186,7 +186,7 @@ BAD_TAGS = {
     "look-up table is incomplete": {"ModalityLUTSequence": [Dataset()]},
     "look-up table has 2 entries": {"ModalityLUTSequence": lut([9, 0, 12], [7, 8])},
     "cannot be decoded.+less than expected": {"Rows": 100},
-    "Missing required element.+Rows": {"Rows": None},
+    "Rows is missing": {"Rows": None},
     "enough for 6 frames": {"PixelData": bytes(76)},
 }
 

@@ -110,9 +110,11 @@ def test_output_that_exists_is_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(path).pixels, film().pixels)
 
 
-def test_dicom_output_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"not supported yet.*\.png or \.tif"):
-        write(tmp_path / "a.dcm", film())
+@pytest.mark.parametrize("suffix", [".dcm", ".DICOM"])
+def test_dicom_comes_back(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path / f"a{suffix}", film(12))
+    again = read(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(again.stored(), film(12).stored())
 
 
 @pytest.mark.parametrize("name", ["a", "a.bmp"])
@@ -146,12 +148,31 @@ def test_reading_a_png_imports_neither_pydicom_nor_tensorflow(tmp_path: Path) ->
     code = (
         "import sys; from xraysr.io import read, write; film = read(sys.argv[1]); "
         "write(sys.argv[1], film, overwrite=True); "
-        "print([m for m in ('pydicom', 'tensorflow', 'keras') if m in sys.modules])"
+        "print([m for m in ('pydicom', 'tifffile', 'tensorflow', 'keras') if m in sys.modules])"
     )
+    assert in_a_new_process(code, tmp_path / "a.png") == "[]"
+
+
+@pytest.mark.parametrize(("module", "suffix"), [("pydicom", ".dcm"), ("tifffile", ".tif")])
+def test_a_library_that_is_not_installed_is_named(tmp_path: Path, module: str, suffix: str) -> None:
+    write(tmp_path / "a.png", film())
+    code = (
+        f"import sys; sys.modules[{module!r}] = None\n"
+        "from xraysr.io import read, write; from xraysr.errors import UserError\n"
+        "film = read(sys.argv[1])\n"
+        f"try: write(sys.argv[1] + {suffix!r}, film)\n"
+        "except UserError as error: print(error)"
+    )
+    assert f"pip install {module}" in in_a_new_process(code, tmp_path / "a.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def in_a_new_process(code: str, *words: object) -> str:
     root = Path(__file__).resolve().parents[2]
-    command = [sys.executable, "-c", code, str(tmp_path / "a.png")]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    command = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.run(
+        command, cwd=root, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def test_real_films_read(shared_data: Path) -> None:

@@ -72,11 +72,20 @@ def modality_of(header: Dataset) -> Modality:
         start, entries, bits = look_up_table(header.ModalityLUTSequence[0], header)
         table: np.ndarray = entries[np.clip(stored - start, 0, len(entries) - 1)] * 1.0
     else:
-        slope = _rescale(header, "RescaleSlope", 1.0)
-        table = stored * slope + _rescale(header, "RescaleIntercept", 0.0)
+        slope, intercept = rescale_of(header)
+        table = stored * slope + intercept
     if not table.min() < table.max():
         raise BadImageError("its modality transform maps all pixels to one value")
     return Modality(first, table, bits, header.get("PhotometricInterpretation") == "MONOCHROME1")
+
+
+def rescale_of(header: Dataset) -> tuple[float, float]:
+    """Slope and intercept of the rescaling; 1 and 0 where `header` has none.
+
+    Raises:
+        BadImageError: if one is empty, not finite, or a slope of 0.
+    """
+    return _rescale(header, "RescaleSlope", 1.0), _rescale(header, "RescaleIntercept", 0.0)
 
 
 def stored_bits(header: Dataset) -> int:

@@ -23,6 +23,10 @@ class Radiograph:
         spacing: Row and column distance of pixel centres in millimetres, where known.
         header: The DICOM data set the pixels came from, without its pixel data.
         source: The file it was read from.
+        padding: bool, the shape that the film has in its file: pixels that are no part of it
+            (DICOM's PixelPaddingValue). None where there are none.
+        lossy: Its file was compressed with loss.
+        frame: Which film of how many its file holds, counted from 1.
     """
 
     pixels: np.ndarray
@@ -30,6 +34,9 @@ class Radiograph:
     spacing: tuple[float, float] | None = None
     header: Dataset | None = None
     source: Path | None = None
+    padding: np.ndarray | None = None
+    lossy: bool = False
+    frame: tuple[int, int] = (1, 1)
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.dtype != np.float32:

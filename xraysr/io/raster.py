@@ -1,4 +1,4 @@
-"""PNG, JPEG and TIFF, in 8 and 16 bits, as one grey channel.
+"""PNG, JPEG and TIFF files, in 8 and 16 bits, to one grey channel.
 
 A file whose depth Pillow would cut without a word (16 bits in colour) is refused by name.
 Resolution tags are ignored: on exported films they describe a printer, not the detector.
@@ -7,7 +7,7 @@ Resolution tags are ignored: on exported films they describe a printer, not the 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ PNG_END = b"IEND\xaeB`\x82"
 TIFF_HEIGHT, TIFF_BITS_PER_SAMPLE, TIFF_PHOTOMETRIC = 257, 258, 262
 TIFF_STRIP_OFFSETS, TIFF_ROWS_PER_STRIP = 273, 278
 WHITE_IS_ZERO = 0
+LOSSY_TIFF = ("jpeg", "tiff_jpeg")
 
 
 def read_raster(path: str | Path) -> Radiograph:
@@ -45,8 +46,8 @@ def read_raster(path: str | Path) -> Radiograph:
     data = content(path)
     with decoding(path):
         _check_png(data)
-        pixels, bits = _decode(data)
-    return Radiograph(pixels, bits=bits, source=path)
+        pixels, bits, lossy = _decode(data)
+    return Radiograph(pixels, bits=bits, source=path, lossy=lossy)
 
 
 def _check_png(data: bytes) -> None:
@@ -73,7 +74,8 @@ def _lost_depth() -> BadImageError:
     )
 
 
-def _decode(data: bytes) -> tuple[np.ndarray, int]:
+def _decode(data: bytes) -> tuple[np.ndarray, int, bool]:
+    """Pixels, bits, and whether the compression loses grey levels."""
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         frames = getattr(image, "n_frames", 1)
         if frames > 1:
@@ -83,13 +85,14 @@ def _decode(data: bytes) -> tuple[np.ndarray, int]:
         if sample_bits > 8 and not image.mode.startswith(("I", "F")):
             raise _lost_depth()
         _check_strips(tags)
+        lossy = image.format == "JPEG" or image.info.get("compression") in LOSSY_TIFF
         image.load()
         upright = ImageOps.exif_transpose(image)
     if not upright.mode.startswith(("I", "F")):
-        return _grey8(upright), 8
+        return _grey8(upright), 8, lossy
     bits = 12 if sample_bits == 12 else 16
     # Pillow turns WhiteIsZero films round in 8 bits, but not in 16.
-    return _grey16(upright, bits, tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO), bits
+    return _grey16(upright, bits, tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO), bits, lossy
 
 
 def _grey8(image: Image.Image) -> np.ndarray:
@@ -120,37 +123,3 @@ def _grey16(image: Image.Image, bits: int, white_is_zero: bool) -> np.ndarray:
         )
     pixels = values.astype(np.float32) / np.float32(levels)
     return np.float32(1) - pixels if white_is_zero else pixels
-
-
-def _integers(radiograph: Radiograph, levels: int, dtype: type) -> np.ndarray:
-    # float64, so that 16-bit values round to themselves.
-    scaled = np.clip(radiograph.pixels, 0.0, 1.0).astype(np.float64) * levels
-    return np.round(scaled).astype(dtype)
-
-
-def _image(radiograph: Radiograph) -> Image.Image:
-    """8 bits hold up to 8 bits; up to 16 bits are spread over the 65536 levels, losslessly."""
-    if radiograph.bits <= 8:
-        return Image.fromarray(_integers(radiograph, 255, np.uint8))
-    return Image.fromarray(_integers(radiograph, 65535, np.uint16))
-
-
-def _write_png(path: Path, radiograph: Radiograph) -> None:
-    _image(radiograph).save(path, "PNG")
-
-
-def _write_tiff(path: Path, radiograph: Radiograph) -> None:
-    _image(radiograph).save(path, "TIFF")
-
-
-def _write_jpeg(path: Path, radiograph: Radiograph) -> None:
-    Image.fromarray(_integers(radiograph, 255, np.uint8)).save(path, "JPEG", quality=95)
-
-
-WRITERS: dict[str, Callable[[Path, Radiograph], None]] = {
-    ".png": _write_png,
-    ".jpg": _write_jpeg,
-    ".jpeg": _write_jpeg,
-    ".tif": _write_tiff,
-    ".tiff": _write_tiff,
-}

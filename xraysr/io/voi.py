@@ -34,18 +34,32 @@ def display(radiograph: Radiograph) -> Radiograph:
     Raises:
         BadImageError: if the header is damaged, or contradicts itself.
     """
+    shown = viewing(radiograph)
+    if shown is None:
+        return radiograph
+    return replace(radiograph, pixels=shown(radiograph.pixels), header=None)
+
+
+def viewing(radiograph: Radiograph) -> Voi | None:
+    """What `display` does to pixels of any shape, as a function; None where it does nothing.
+
+    Raises:
+        BadImageError: if the header is damaged, or contradicts itself.
+    """
     header = radiograph.header
     if header is None:
-        return radiograph
+        return None
     with decoding(radiograph.source or Path("DICOM header")):
         voi = _window(header) or _table(header)
         if voi is None:
-            return radiograph
+            return None
         modality = modality_of(header)
-    shown = voi(modality.values(radiograph.pixels))
-    if modality.inverted:
-        shown = 1.0 - shown
-    return replace(radiograph, pixels=shown.astype(np.float32), header=None)
+
+    def shown(pixels: np.ndarray) -> np.ndarray:
+        values = voi(modality.values(pixels))
+        return (1.0 - values if modality.inverted else values).astype(np.float32)
+
+    return shown
 
 
 def linear(values: np.ndarray, center: float, width: float) -> np.ndarray:
