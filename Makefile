@@ -4,8 +4,9 @@ BIN := .venv/bin
 PAIR ?= 64:256
 MINUTES ?= 2.5
 DEMO ?= demo
+CASES ?= 20000
 
-.PHONY: demo test test-slow lint constraints clean
+.PHONY: demo test test-slow fuzz lint constraints clean
 
 demo: .venv/installed  ## train, compare and draw; DATA=folder takes your own films
 	$(BIN)/xraysr demo --out $(DEMO) --pair $(PAIR) --minutes $(MINUTES) --overwrite \
@@ -16,6 +17,9 @@ test: .venv/installed  ## the quick tests
 
 test-slow: .venv/installed  ## the tests that train or convert for minutes
 	$(BIN)/python -m pytest -m slow
+
+fuzz: .venv/installed  ## damaged films by the ten thousand; CASES=100000 for more
+	XRAYSR_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/test_fuzz.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -226,6 +226,23 @@ def test_upscale_keeps_an_existing_output(run, trained, tmp_path):
     assert read(target).size == (32, 32)
 
 
+def test_upscale_says_how_far_it_contradicts_the_film(run, trained, tmp_path):
+    source = save(tmp_path / "film.png", size=(24, 24))
+    found = {}
+    for option in ([], ["--faithful"], ["--ensemble"], ["--maps"], ["--tile", "40"]):
+        out = tmp_path / f"{'-'.join(option)}sr.png"
+        result = run("upscale", trained["keras"], source, "-o", out, *option)
+        assert result.code == 0, result.err
+        assert result.out.startswith(f"{out}: LR-consistency ")
+        found[tuple(option)] = float(result.out.split()[-2])
+    assert found["--faithful",] > found[()] == found["--tile", "40"]
+    assert (tmp_path / "--mapssr.added.overlay.png").is_file()
+    result = run("upscale", trained["keras"], source, "-o", out, "--resume")
+    assert (result.code, result.out) == (0, "1 film was there before\n")
+    result = run("upscale", trained["keras"], source, "-o", tmp_path / "x.png", "--tile", 5)
+    assert_refused(result, "tile must be at least", "Received: 5")
+
+
 @pytest.mark.parametrize("out", ["file/sr.png", "file/folder"])
 def test_upscale_to_where_nothing_can_be_written(run, trained, tmp_path, out):
     source = save(tmp_path / "film.png", size=(8, 8))

@@ -189,6 +189,7 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
+@pytest.mark.slow
 def test_two_workers_end_alike_and_where_one_process_ends(film_folder, tmp_path):
     """`train` in two processes that TF_CONFIG joins; the first one alone writes the run."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]

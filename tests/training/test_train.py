@@ -182,6 +182,7 @@ def test_content_only_leaves_one_generator(film_folder, tiny, tmp_path):
     assert not run.content_generator.exists()
 
 
+@pytest.mark.slow
 def test_minutes_end_a_run_too(film_folder, tiny, tmp_path):
     run = train(replace(tiny, steps=None, minutes=0.05), film_folder, tmp_path / "run")
     before_last, last = [entry["seconds"] for entry in run.records() if "seconds" in entry][-2:]

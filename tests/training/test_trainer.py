@@ -260,6 +260,7 @@ def test_nothing_that_is_not_finite_is_saved(begin, config, monkeypatch):
     assert not list((trainer.run.path / "checkpoints").glob("step-3.*"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plain_plots")
 def test_the_phase_switches_when_validation_has_flattened(film_folder, tmp_path, monkeypatch):
     """The fifth validation without a rise is that of step 6. Stops on the way change nothing."""

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
+from xraysr.data.phantom import phantom
 from xraysr.errors import UserError
-from xraysr.io import Radiograph, read, write
+from xraysr.evaluation.metrics import lr_consistency
+from xraysr.io import Radiograph, read, read_frames, write
 from xraysr.io.voi import display
-from xraysr.upscale import Upscaler
-from xraysr.upscale.batch import upscale_files
+from xraysr.upscale import Upscaler, load
+from xraysr.upscale.batch import Summary, upscale_files
+
+SECONDARY_CAPTURE_WORD = "1.2.840.10008.5.1.4.1.1.7.3"  # Multi-frame Grayscale Word
 
 
 @pytest.fixture
@@ -49,7 +55,8 @@ def is_twice(target: Path, source: Path) -> bool:
 @pytest.mark.parametrize("name", ["sr.png", "sr.tif", "sr.TIFF", "new/folder/sr.png"])
 def test_one_file_to_one_file(upscaler, tmp_path, name):
     source = save(tmp_path / "film.png")
-    assert upscale_files(upscaler, [source], tmp_path / name) == []
+    summary = upscale_files(upscaler, [source], tmp_path / name)
+    assert (list(summary.consistency), summary.skipped) == ([tmp_path / name], [])
     assert is_twice(tmp_path / name, source)
     assert written(tmp_path) == sorted(["film.png", name])
 
@@ -87,7 +94,7 @@ def test_what_is_no_film_of_a_folder_is_left_alone(upscaler, tmp_path):
     save(films / ".film.png")
     (films / "folder.png").mkdir()
     (films / "notes.txt").write_text("notes")
-    assert upscale_files(upscaler, [films], out) == []
+    assert upscale_files(upscaler, [films], out).skipped == []
     assert written(out) == ["film.png"]
 
 
@@ -116,7 +123,7 @@ def test_bad_films_are_named_and_the_others_written(upscaler, tmp_path):
     for name in ("a.png", "z.png"):
         save(films / name)
     bad = spoil(films)
-    skipped = upscale_files(upscaler, [films], out)
+    skipped = upscale_files(upscaler, [films], out).skipped
     assert written(out) == ["a.png", "z.png"]
     assert len(skipped) == 3
     for path, reason in zip(bad, ("empty", "text", "truncated"), strict=True):
@@ -160,7 +167,7 @@ def test_the_output_must_not_lie_among_the_films(upscaler, tmp_path, out):
     assert written(tmp_path) == ["a.png"]
 
 
-@pytest.mark.parametrize("name", ["sr.bmp", "sr.dcm"])
+@pytest.mark.parametrize("name", ["sr.bmp", "sr.gif"])
 def test_a_format_that_cannot_be_written_is_refused(upscaler, tmp_path, name):
     with pytest.raises(UserError, match=r"\.tif"):
         upscale_files(upscaler, [save(tmp_path / "a.png")], tmp_path / name)
@@ -228,7 +235,7 @@ def test_twelve_bits_fit_into_sixteen(upscaler, tmp_path):
 
 def test_a_dicom_film_becomes_a_picture_of_its_window(upscaler, tmp_path):
     source = get_testdata_file("dicomdirtests/77654033/CR1/6154", download=False)
-    upscale_files(upscaler, [Path(source)], tmp_path)
+    upscale_files(upscaler, [Path(source)], tmp_path / "6154.png")
     film, enlarged = read(source), read(tmp_path / "6154.png")
     assert enlarged.size == (2 * film.size[0], 2 * film.size[1])
     np.testing.assert_allclose(enlarged.pixels[::2, ::2], display(film).pixels, atol=1e-5)
@@ -240,13 +247,94 @@ def test_a_name_of_dots_is_kept_whole(upscaler, tmp_path):
     for path in names:
         path.write_bytes(Path(source).read_bytes())
     upscale_files(upscaler, names, tmp_path / "out")
-    assert written(tmp_path / "out") == ["1.2.840.7.png", "1.2.840.8.png"]
+    assert written(tmp_path / "out") == ["1.2.840.7.dcm", "1.2.840.8.dcm"]
+
+
+def study(folder: Path) -> Path:
+    """A study as a PACS hands it out: DICOM files without suffix, and a directory of them."""
+    source = Path(get_testdata_file("dicomdirtests/77654033/CR1/6154", download=False))
+    for name in ("CR1/1.2.840.7", "CR2/1.2.840.8"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, folder / name)
+    shutil.copy(source, folder / "DICOMDIR")
+    save(folder / "photo.png")
+    (folder / "README").write_text("notes")
+    return folder
+
+
+def test_a_folder_of_studies_stays_dicom(upscaler, tmp_path):
+    out = tmp_path / "out"
+    upscale_files(upscaler, [study(tmp_path / "study")], out)
+    assert written(out) == ["CR1/1.2.840.7.dcm", "CR2/1.2.840.8.dcm", "photo.png"]
+    before, after = (
+        read(tmp_path / path) for path in ("study/CR1/1.2.840.7", "out/CR1/1.2.840.7.dcm")
+    )
+    assert after.header.SOPClassUID == before.header.SOPClassUID
+    assert after.header.PatientID == before.header.PatientID
+    assert after.bits == before.bits == 12
+    np.testing.assert_array_equal(after.stored()[::2, ::2], before.stored())
+    assert after.spacing is None or after.spacing[0] == pytest.approx(before.spacing[0] / 2)
+
+
+def test_it_goes_on_where_it_was_stopped(upscaler, tmp_path):
+    films, out = tmp_path / "films", tmp_path / "out"
+    for seed, name in enumerate(("a.png", "b.png", "c.png")):
+        save(films / name, seed)
+    kept = save(out / "b.png", seed=9).read_bytes()
+    with pytest.raises(UserError, match="exists"):
+        upscale_files(upscaler, [films], out)
+    summary = upscale_files(upscaler, [films], out, resume=True)
+    assert summary.kept == [out / "b.png"]
+    assert list(summary.consistency) == [out / "a.png", out / "c.png"]
+    assert (out / "b.png").read_bytes() == kept
+    assert upscale_files(upscaler, [films], out, resume=True).consistency == {}
+
+
+def multi_frame(path: Path, frames: int) -> Path:
+    """A multi-frame secondary capture of noise, 12 bits."""
+    film = dcmread(get_testdata_file("dicomdirtests/77654033/CR1/6154", download=False))
+    film.SOPClassUID = film.file_meta.MediaStorageSOPClassUID = SECONDARY_CAPTURE_WORD
+    film.NumberOfFrames = frames
+    size = (frames, film.Rows, film.Columns)
+    film.PixelData = np.random.default_rng(0).integers(4096, size=size, dtype="<u2").tobytes()
+    film.save_as(path)
+    return path
+
+
+def test_all_frames_go_through(upscaler, tmp_path):
+    source = multi_frame(tmp_path / "lr.dcm", 3)
+    upscale_files(upscaler, [source], tmp_path / "sr.dcm")
+    before, after = list(read_frames(source)), list(read_frames(tmp_path / "sr.dcm"))
+    assert len(before) == len(after) > 1
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(other.stored()[::2, ::2], one.stored())
+
+
+def test_the_consistency_is_that_of_what_was_written(trained, tmp_path):
+    upscaler = Upscaler(load(trained["keras"]).runtime, tile=64)
+    source = tmp_path / "film.tif"
+    write(source, Radiograph(phantom(3, 128).pixels.astype(np.float32) / 4095, bits=16))
+    summary = upscale_files(upscaler, [source], tmp_path / "sr.tif")
+    film, sr = read(source), read(tmp_path / "sr.tif")
+    assert summary.consistency[tmp_path / "sr.tif"] == pytest.approx(
+        lr_consistency(sr.pixels, film.pixels), abs=0.01
+    )
+    assert summary.lines() == [
+        f"{tmp_path / 'sr.tif'}: LR-consistency {lr_consistency(sr.pixels, film.pixels):.1f} dB"
+    ]
+
+
+def test_many_films_are_summed_up_with_the_worst_by_name(tmp_path):
+    found = {tmp_path / f"{n}.png": 40.0 + n for n in range(20)}
+    (line, kept) = Summary(found, kept=[tmp_path / "x.png"]).lines()
+    assert line.startswith("20 films, LR-consistency 49.5 dB in the mean, 40.0 dB at worst")
+    assert "0.png" in line and kept == "1 film was there before"
 
 
 def test_real_dicom_films(upscaler, tmp_path, shared_data):
     films = [shared_data / "dicom" / f"rsna_cr_monochrome{n}.dcm" for n in (1, 2)]
     upscale_files(upscaler, films, tmp_path)
-    one, two = (read(tmp_path / f"{film.stem}.png") for film in films)
+    one, two = (read(tmp_path / film.name) for film in films)
     assert (one.size, one.bits) == ((2048, 2048), 8)
     # The twins carry the same stored pixels under opposite labels.
     np.testing.assert_allclose(one.pixels, 1 - two.pixels, atol=1 / 255)

@@ -54,7 +54,7 @@ def compare(
 def _films(data: Path) -> list[Film]:
     """The film at `data`, or those of the folder, test films first."""
     from xraysr.data.scan import Film, find_films
-    from xraysr.upscale.batch import KNOWN
+    from xraysr.upscale.plan import KNOWN
 
     if not data.exists():
         raise UserError(f"--data must be a film or a folder of films. No such path: {data}")

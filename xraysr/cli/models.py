@@ -77,19 +77,44 @@ def upscale(
     model: ModelArgument,
     images: Annotated[list[Path], typer.Argument(help="Images, or folders of them.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="A file for one image, or a folder.")],
+    faithful: Annotated[
+        bool, typer.Option("--faithful", help="SR, reduced again, is exactly the film.")
+    ] = False,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="The mean over eight views; eight times the work.")
+    ] = False,
+    maps: Annotated[
+        bool, typer.Option("--maps", help="Also write what was added, and where it is unsure.")
+    ] = False,
+    tile: Annotated[
+        int | None, typer.Option(help="Largest side in LR pixels at once; default 512.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep outputs that are there; go on with the others.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make low-resolution films sharp."""
+    """Make low-resolution films sharp. DICOM stays DICOM in a folder, and what -o ends in."""
     with tensorflow():
-        from xraysr.upscale import load
+        from xraysr.upscale import Upscaler, load
 
         upscaler = load(model)
     from xraysr.upscale.batch import upscale_files
+    from xraysr.upscale.options import Treatment
 
-    skipped = upscale_files(upscaler, images, out, overwrite=overwrite)
-    for each in skipped:
+    if tile is not None:
+        upscaler = Upscaler(upscaler.runtime, tile)
+    treatment = Treatment(upscaler, faithful=faithful, ensemble=ensemble, maps=maps)
+    try:
+        summary = upscale_files(treatment, images, out, overwrite=overwrite, resume=resume)
+    except KeyboardInterrupt:
+        print("Stopped. What is written is whole; --resume goes on.", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+    for line in summary.lines():
+        print(line)
+    for each in summary.skipped:
         print(f"skipped: {each}", file=sys.stderr)
-    if skipped:
+    if summary.skipped:
         raise typer.Exit(1)
 
 
@@ -113,6 +138,9 @@ def export(
         float | None,
         typer.Option(help="dB a quantised export may lose; default 0.1, for int8 0.5."),
     ] = None,
+    faithful: Annotated[
+        bool, typer.Option("--faithful", help="SR, reduced again, is the film; float32 only.")
+    ] = False,
     name: Annotated[
         str | None, typer.Option(help="Of the served model; default: the preset or run.")
     ] = None,
@@ -134,6 +162,7 @@ def export(
                 films=films,
                 pair=pair,
                 max_psnr_loss=max_psnr_loss,
+                faithful=faithful,
                 name=name,
                 version=version,
                 overwrite=overwrite,

@@ -2,98 +2,168 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from itertools import chain
+from math import isfinite
 from pathlib import Path
+from statistics import mean
+
+import numpy as np
 
 from xraysr.errors import BadImageError, UserError
-from xraysr.files import refuse_existing
-from xraysr.io import IMAGE_SUFFIXES, read, write
+from xraysr.files import refuse_existing, write_json
+from xraysr.io import Provenance, Radiograph, read_frames, strip_writer
 from xraysr.progress import track
+from xraysr.upscale.consistency import Consistency
+from xraysr.upscale.options import Treatment
+from xraysr.upscale.plan import Job, plan
 from xraysr.upscale.upscaler import Upscaler
 
-KNOWN = ", ".join(f"*{suffix}" for suffix in IMAGE_SUFFIXES)
+PIECE = 1 << 22  # pixels that are checked and written at once
+READERS = 2  # films read ahead while one is enlarged
+SHOWN = 10  # films that are listed one by one
+
+Read = tuple[Radiograph, Iterator[Radiograph]]
+
+
+@dataclass
+class Summary:
+    """What became of the films.
+
+    Args:
+        consistency: LR-consistency in dB of what was written, by target.
+        skipped: The reason for each film that was skipped.
+        kept: Outputs that were there before.
+    """
+
+    consistency: dict[Path, float] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    kept: list[Path] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """The summary for people: LR-consistency film by film where there are few."""
+        each = [f"{path}: LR-consistency {dB:.1f} dB" for path, dB in self.consistency.items()]
+        if len(each) > SHOWN:
+            worst = min(self.consistency, key=lambda path: self.consistency[path])
+            each = [
+                f"{len(each)} films, LR-consistency {mean(self.consistency.values()):.1f} dB in "
+                f"the mean, {self.consistency[worst]:.1f} dB at worst ({worst})"
+            ]
+        if self.kept:
+            films = "film was" if len(self.kept) == 1 else "films were"
+            each.append(f"{len(self.kept)} {films} there before")
+        return each
 
 
 def upscale_files(
-    upscaler: Upscaler, sources: Sequence[Path], out: Path, *, overwrite: bool = False
-) -> list[str]:
-    """Enlarges films on disk.
+    upscaler: Upscaler | Treatment,
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+) -> Summary:
+    """Enlarges films on disk, strip by strip, so that large ones need not fit in memory.
+
+    With maps, a film is held whole, and TARGET.json beside it holds their numbers.
 
     Args:
-        upscaler: The model.
+        upscaler: The model, or a model with options.
         sources: Files, or folders whose films are taken at any depth.
-        out: For one file, the file to write (its suffix says the format) or a folder; otherwise
-            a folder, where each film becomes NAME.png under the path it had.
+        out: For one film, the file to write (its suffix says the format) or a folder; otherwise
+            a folder, where each film goes under the path it had: DICOM as NAME.dcm, others as
+            NAME.png.
         overwrite: Replace existing outputs, but never a source.
-
-    Returns:
-        The reason for each film that was skipped.
+        resume: Keep existing outputs, which were written whole, and go on with the others.
 
     Raises:
         UserError: if nothing can be enlarged at all, or an output exists or is a source.
     """
-    jobs = _plan([Path(source) for source in sources], Path(out))
-    originals = {source.resolve() for source, _ in jobs}
-    for _, target in jobs:
-        if target.resolve() in originals:
-            raise UserError(f"{target} would replace an original film. Name another output.")
-        refuse_existing(target, overwrite)
-    skipped = []
-    for source, target in track(jobs, "Upscaling", len(jobs)):
+    treatment = upscaler if isinstance(upscaler, Treatment) else Treatment(upscaler)
+    jobs = plan([Path(source) for source in sources], Path(out))
+    originals = {job.source.resolve() for job in jobs}
+    summary = Summary()
+    for job in jobs:
+        if job.target.resolve() in originals:
+            raise UserError(f"{job.target} would replace an original film. Name another output.")
+        if resume and job.target.exists():
+            summary.kept.append(job.target)
+        else:
+            refuse_existing(job.target, overwrite)
+    kept = set(summary.kept)
+    left = [job for job in jobs if job.target not in kept]
+    for job, films in track(_read_ahead(left), "Upscaling", len(left)):
         try:
-            write(target, upscaler(read(source)), overwrite=overwrite)
+            found = _enlarge(treatment, films.result(), job, overwrite)
         except BadImageError as error:
-            skipped.append(str(error))
-    if len(skipped) == len(jobs):
-        raise UserError("Nothing was enlarged: " + "; ".join(skipped))
-    return skipped
+            summary.skipped.append(str(error))
+        else:
+            summary.consistency[job.target] = found
+    if len(summary.skipped) == len(jobs):
+        raise UserError("Nothing was enlarged: " + "; ".join(summary.skipped))
+    return summary
 
 
-def _plan(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
-    """(source, target) of every film; no two share a target."""
-    missing = [str(source) for source in sources if not source.exists()]
-    if missing:
-        raise UserError(f"No such file or folder: {', '.join(missing)}")
-    if len(sources) == 1 and sources[0].is_file() and out.suffix and not out.is_dir():
-        return [(sources[0], out)]
-    if out.is_file() or out.suffix.lower() in IMAGE_SUFFIXES:
-        raise UserError(f"Several films need a folder to go to. Received: -o {out}")
-    jobs: dict[Path, Path] = {}
-    for source in sources:
-        for film, name in _films(source, out):
-            target = out / _as_png(name)
-            if target in jobs:
-                target = out / f"{name}.png"
-            if target in jobs:
-                raise UserError(
-                    f"{film} and {jobs[target]} would both be written to {target}. "
-                    "Take one folder at a time."
-                )
-            jobs[target] = film
-    if not jobs:
-        raise UserError(f"No films in {', '.join(map(str, sources))}. Films are named {KNOWN}.")
-    return [(film, target) for target, film in jobs.items()]
+def _read_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Future[Read]]]:
+    """Each job with its film, which other threads read meanwhile."""
+    with ThreadPoolExecutor(READERS) as pool:
+        waiting: deque[tuple[Job, Future[Read]]] = deque()
+        for job in jobs:
+            waiting.append((job, pool.submit(_open, job.source)))
+            if len(waiting) > READERS:
+                yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()
 
 
-def _films(source: Path, out: Path) -> list[tuple[Path, Path]]:
-    """Each film of a file or folder with the path it has there; hidden ones are left alone."""
-    if source.is_file():
-        return [(source, Path(source.name))]
-    if out.resolve().is_relative_to(source.resolve()):
-        raise UserError(
-            "The output must not lie in the folder of films, where it would be taken for more of "
-            f"them. Received: -o {out} for the films in {source}"
-        )
-    films = []
-    for path in sorted(source.rglob("*")):
-        name = path.relative_to(source)
-        hidden = any(part.startswith(".") for part in name.parts)
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not hidden:
-            films.append((path, name))
-    return films
+def _open(source: Path) -> Read:
+    """The first film of a file, and the others, which are read when they are asked for."""
+    films = read_frames(source)
+    return next(films), films
 
 
-def _as_png(name: Path) -> Path:
-    """NAME.png; a DICOM file without suffix, such as 1.2.840.7, keeps all of its name."""
-    known = name.suffix.lower() in IMAGE_SUFFIXES
-    return name.with_suffix(".png") if known else name.with_name(f"{name.name}.png")
+def _enlarge(treatment: Treatment, films: Read, job: Job, overwrite: bool) -> float:
+    """Writes what a file's films become; returns the LR-consistency in dB, of the worst frame."""
+    first, others = films
+    upscaler, spec = treatment.upscaler, treatment.upscaler.spec
+    size, frames = upscaler.size(first.size), first.frame[1]
+    provenance = Provenance(spec.name, spec.weights_sha256, spec.scale, options=treatment.names)
+    found, maps = [], []
+    with strip_writer(
+        job.target, size, first, frames=frames, overwrite=overwrite, provenance=provenance
+    ) as writer:
+        for film in chain((first,), others):
+            consistency = Consistency(film.pixels, upscaler.scale)
+            whole = []
+            for strip in upscaler.strips(film.pixels):
+                for rows in _pieces(strip):
+                    consistency.add(rows)
+                    writer.write(rows)
+                if treatment.maps:
+                    whole.append(strip)
+            found.append(consistency.decibels())
+            if treatment.maps:
+                stem = job.target.with_suffix(f".{film.frame[0]}" if frames > 1 else "")
+                maps.append(treatment.write_maps(stem, film, np.concatenate(whole)))
+        if treatment.maps:
+            write_json(
+                job.target.with_name(f"{job.target.name}.json"),
+                {
+                    "source": job.source.name,
+                    **asdict(provenance),
+                    "lr_consistency_dB": [each if isfinite(each) else None for each in found],
+                    "bits": first.bits,
+                    "maps": maps,
+                    "note": provenance.text,
+                },
+            )
+    return min(found)
+
+
+def _pieces(strip: np.ndarray) -> Iterator[np.ndarray]:
+    """A strip in pieces of at most `PIECE` pixels or a row."""
+    step = max(1, PIECE // strip.shape[1])
+    return (strip[top : top + step] for top in range(0, len(strip), step))
