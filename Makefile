@@ -4,7 +4,7 @@ BIN := .venv/bin
 PAIR ?= 64:256
 MINUTES ?= 2.5
 DEMO ?= demo
-CASES ?= 20000
+FUZZ_CASES ?= 50000
 
 .PHONY: demo test test-slow fuzz lint constraints clean
 
@@ -18,8 +18,8 @@ test: .venv/installed  ## the quick tests
 test-slow: .venv/installed  ## the tests that train or convert for minutes
 	$(BIN)/python -m pytest -m slow
 
-fuzz: .venv/installed  ## damaged films by the ten thousand; CASES=100000 for more
-	XRAYSR_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/test_fuzz.py
+fuzz: .venv/installed  ## damaged films by the ten thousand; FUZZ_CASES=N for more
+	XRAYSR_FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest tests/test_fuzz.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .

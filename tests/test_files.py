@@ -126,6 +126,13 @@ def test_a_name_too_long_is_a_users_mistake(tmp_path):
         pytest.fail("the block must not run")
 
 
+def test_a_long_name_leaves_room_for_the_temporary_one(tmp_path):
+    path = tmp_path / ("x" * 251 + ".txt")
+    with whole_file(path) as temporary:
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"
+
+
 def test_refuse_existing(tmp_path):
     path = tmp_path / "report.txt"
     refuse_existing(path, overwrite=False)

@@ -6,11 +6,13 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from xraysr.errors import UserError
+
+SHOWN = 32  # letters of a name in that of its temporary file, which must not grow too long
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
@@ -38,8 +40,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     make_folder(path.parent)
     if os.path.isdir(path):
         raise UserError(f"Cannot write {path}: it is a folder. Name a file.")
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    temporary = path.with_name(f".{path.stem[:SHOWN]}-{secrets.token_hex(4)}{path.suffix}")
     try:
+        with suppress(FileNotFoundError):
+            path.lstat()  # fails for a name that is too long itself
         temporary.touch(exist_ok=False)
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror}") from error

@@ -16,14 +16,14 @@ from xraysr.upscale.tiles import BLEND, least_tile, run_strips, windows
 def test_windows_see_beyond_what_they_give_and_add_up_to_one(side, radius, scale, data):
     tile = data.draw(st.integers(least_tile(radius), least_tile(radius) + 100))
     cut = windows(side, tile, radius)
-    length = min(tile, side)
+    length = cut[0].stop
+    assert length <= min(tile, side)
     total = np.zeros(side * scale)
     for window in cut:
-        assert window.start >= 0 and window.start + length <= side
+        assert window.start >= 0 and window.stop == window.start + length <= side
         # Beyond the first and the last pixel taken lie `radius` pixels, or the image ends.
         assert window.start == 0 or window.first - window.start >= radius
-        beyond = window.start + length - window.last
-        assert window.start + length == side or beyond >= radius
+        assert window.stop == side or window.stop - window.last >= radius
         weights = window.weights(scale)
         assert weights.min() > 0
         total[window.first * scale : window.last * scale] += weights
@@ -46,15 +46,15 @@ def in_tiles(run, images: np.ndarray, tile: int, radius: int, batch: int = 1) ->
     return np.concatenate(list(run_strips(run, images, 2, tile, radius, batch)), axis=1)
 
 
-@pytest.mark.parametrize("shape", [(1, 60, 49, 1), (2, 9, 90, 1), (1, 1, 100, 1), (1, 24, 24, 1)])
+@pytest.mark.parametrize("shape", [(1, 60, 49, 1), (2, 9, 90, 1), (1, 1, 100, 1), (1, 30, 30, 1)])
 @pytest.mark.parametrize("batch", [1, 2, 50])
 def test_an_overlap_of_the_radius_changes_nothing(shape, batch):
     images = np.random.default_rng(0).random(shape, dtype=np.float32)
     run = blur(3)
-    result = in_tiles(run, images, 24, 3, batch)
+    result = in_tiles(run, images, 30, 3, batch)
     np.testing.assert_allclose(result, run(images), atol=1e-6)
-    if max(shape[1:3]) > 24:
-        assert np.abs(in_tiles(run, images, 24, 0, batch) - run(images)).max() > 1e-4
+    if max(shape[1:3]) > 30:
+        assert np.abs(in_tiles(run, images, 30, 0, batch) - run(images)).max() > 1e-4
 
 
 def test_tiles_that_disagree_fade_into_each_other():
@@ -85,16 +85,18 @@ def test_a_generator_gives_the_same_image_in_tiles(trained):
 
 def test_what_runs_never_sees_more_than_a_tile(repeat):
     runtime = repeat()
-    upscaler = Upscaler(runtime, tile=18)
+    upscaler = Upscaler(runtime, tile=26)
     image = np.random.default_rng(2).random((40, 5), dtype=np.float32)
     np.testing.assert_allclose(upscaler(image), image.repeat(3, 0).repeat(3, 1), atol=1e-6)
-    assert {seen.shape for seen in runtime.seen} == {(1, 18, 5, 1)}
+    (shape,) = {seen.shape for seen in runtime.seen}
+    assert shape[1] <= 26 and shape[2] == 5 and len(runtime.seen) == 2
 
 
 def test_large_images_go_in_tiles_by_themselves(repeat):
     runtime = repeat(2)
     Upscaler(runtime)(np.zeros((3, 600), np.float32))
-    assert {seen.shape for seen in runtime.seen} == {(1, 3, 512, 1)}
+    (shape,) = {seen.shape for seen in runtime.seen}
+    assert len(runtime.seen) == 2 and 300 < shape[2] < 310  # two that meet, and not 512 twice
 
 
 def test_a_tile_from_which_nothing_can_be_taken_is_refused(repeat):
@@ -107,7 +109,7 @@ def test_a_tile_from_which_nothing_can_be_taken_is_refused(repeat):
 
 
 def test_a_model_of_another_scale_is_named_in_tiles_too(repeat):
-    upscaler = Upscaler(repeat(scale=3, factor=2), tile=18)
+    upscaler = Upscaler(repeat(scale=3, factor=2), tile=26)
     with pytest.raises(UserError, match="does not fit its card: expected x3"):
         upscaler(np.zeros((20, 20), np.float32))
 

@@ -149,8 +149,9 @@ def _check(header: FileDataset) -> int:
         raise BadImageError(f"holds no pixel data (modality {header.get('Modality', 'unknown')})")
     if not header.file_meta.get("TransferSyntaxUID"):
         raise BadImageError("TransferSyntaxUID is missing, so its pixel data cannot be decoded")
-    if header.get("SamplesPerPixel", 1) != 1:
-        raise BadImageError(f"SamplesPerPixel is {header.SamplesPerPixel}. Expected 1, a grey film")
+    if (samples := header.get("SamplesPerPixel")) != 1:
+        found = "missing" if samples is None else samples
+        raise BadImageError(f"SamplesPerPixel is {found}. Expected 1, a grey film")
     if header.get("PhotometricInterpretation") not in GREY:
         raise BadImageError(
             f"PhotometricInterpretation is {header.get('PhotometricInterpretation', 'missing')}. "
@@ -161,8 +162,8 @@ def _check(header: FileDataset) -> int:
         if not isinstance(side, int) or side < 1:
             raise BadImageError(f"{keyword} is {'missing' if side is None else side}")
     frames = int(header.get("NumberOfFrames") or 1)
-    if frames < 1:
-        raise BadImageError(f"NumberOfFrames is {frames}")
+    if frames < 1 or (frames > 1 and frames > len(header.PixelData)):
+        raise BadImageError(f"NumberOfFrames is {frames}, for {len(header.PixelData)} bytes")
     return frames
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xraysr.errors import UserError
+from xraysr.errors import BadImageError, UserError
 from xraysr.io.derived import derived, refuse_unfit
 from xraysr.io.guard import decoding
 from xraysr.io.secondary_capture import secondary_capture
@@ -29,10 +29,11 @@ LARGEST = 2**32 - 2  # bytes: the length of an element has 32 bits, is even, and
 def dicom(path: Path, job: Job) -> Iterator[Put]:
     """A derived image where the film has a DICOM header, else a secondary capture."""
     height, width = job.size
+    origin = job.like.source or path
     if max(job.size) > SIDE:
-        raise UserError(
-            f"A DICOM image has at most {SIDE} pixels a side. Received: {width} x {height}. "
-            "Write a .tif file instead"
+        raise BadImageError(
+            f"{origin}: a DICOM image has at most {SIDE} pixels a side. "
+            f"Received: {width} x {height}. Write a .tif file instead"
         )
     _need_pydicom()
     refuse_unfit(job)
@@ -44,9 +45,9 @@ def dicom(path: Path, job: Job) -> Iterator[Put]:
         start = _encoded(header)
     even = length + length % 2
     if even > LARGEST:
-        raise UserError(
-            f"The pixels of a DICOM image have at most 4 GB. Received: {length / 1e9:.1f} GB. "
-            "Write a .tif file instead"
+        raise BadImageError(
+            f"{origin}: the pixels of a DICOM image have at most 4 GB. "
+            f"Received: {length / 1e9:.1f} GB. Write a .tif file instead"
         )
     kind = b"OB" if storage.dtype.itemsize == 1 else b"OW"
     padding = job.like.padding if job.frames == 1 and "PixelPaddingValue" in header else None

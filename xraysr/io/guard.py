@@ -12,6 +12,8 @@ from PIL import Image, UnidentifiedImageError
 
 from xraysr.errors import BadImageError, UserError
 
+LONGEST_REASON = 300  # letters
+
 
 def content(path: Path, size: int = -1) -> bytes:
     """The first `size` bytes of the file at `path`, by default all of them.
@@ -90,4 +92,7 @@ def decoding(path: Path) -> Iterator[None]:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """What went wrong, in one line that a terminal can show; a file's own words may be anything."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from xraysr.errors import BadImageError
+from xraysr.io.apart import GDCM, decode_apart
 from xraysr.io.codestream import claimed_shape
 
 if TYPE_CHECKING:
@@ -26,13 +27,14 @@ def decode(film: FileDataset, frame: int, frames: int) -> np.ndarray:
     Raises:
         BadImageError: if no codec is installed for it, or it is damaged or contradicts the header.
     """
-    from pydicom.pixels import get_decoder, pixel_array
+    from pydicom.pixels import get_decoder
 
     syntax = film.file_meta.TransferSyntaxUID
     try:
-        available = get_decoder(syntax).is_available
+        decoder = get_decoder(syntax)
+        available, plugins = decoder.is_available, decoder.available_plugins
     except NotImplementedError:
-        available = False
+        available, plugins = False, ()
     if not available:
         raise BadImageError(
             f"no installed codec decodes its pixel data ({syntax.name}). "
@@ -43,13 +45,32 @@ def decode(film: FileDataset, frame: int, frames: int) -> np.ndarray:
     elif frames > 1:
         _check_count(film, frames)
     try:
-        index = frame - 1 if frames > 1 else None  # with None, frames too many are found
-        stored = pixel_array(film, index=index, correct_unused_bits=False)
+        stored = _decoded(film, frame, frames, plugins)
     except Exception as error:
         raise BadImageError(f"its pixel data ({syntax.name}) cannot be decoded: {error}") from error
     if stored.ndim != 2:
         raise BadImageError(f"its pixel data is enough for {len(stored)} frames. Expected one")
     return stored
+
+
+def _decoded(film: FileDataset, frame: int, frames: int, plugins: tuple[str, ...]) -> np.ndarray:
+    """What the first codec that can gives; GDCM in a process of its own, and when none else is."""
+    from pydicom.encaps import get_frame
+    from pydicom.pixels import pixel_array
+
+    index = frame - 1 if frames > 1 else None  # with None, frames too many are found
+    if not plugins:
+        return pixel_array(film, index=index, correct_unused_bits=False)
+    others = [plugin for plugin in plugins if plugin != GDCM]
+    failure: Exception | None = None
+    for plugin in others:
+        try:
+            return pixel_array(film, index=index, correct_unused_bits=False, decoding_plugin=plugin)
+        except Exception as error:
+            failure = failure or error
+    if failure is not None and GDCM not in plugins:
+        raise failure
+    return decode_apart(film, get_frame(film.PixelData, frame - 1, number_of_frames=frames))
 
 
 def _check_count(film: FileDataset, frames: int) -> None:

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from xraysr.errors import BadImageError
 from xraysr.io.guard import content, decoding
+from xraysr.io.png_rows import check_rows
 from xraysr.io.radiograph import Radiograph
 
 FORMATS = ("PNG", "JPEG", "TIFF")
@@ -77,6 +78,8 @@ def _lost_depth() -> BadImageError:
 def _decode(data: bytes) -> tuple[np.ndarray, int, bool]:
     """Pixels, bits, and whether the compression loses grey levels."""
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        if data.startswith(PNG_MARKER):  # once it is sure that it is no bomb
+            check_rows(data)
         frames = getattr(image, "n_frames", 1)
         if frames > 1:
             raise BadImageError(f"holds {frames} frames. Expected one film per file")

@@ -21,12 +21,14 @@ class Window(NamedTuple):
 
     Args:
         start: Where it begins.
+        stop: Where it ends.
         first: Where what is taken from it begins: at the side's end, or `BLEND` before a seam.
         last: Where that ends, likewise.
         fades: Whether it fades in at `first`, and out at `last`.
     """
 
     start: int
+    stop: int
     first: int
     last: int
     fades: tuple[bool, bool]
@@ -43,28 +45,33 @@ class Window(NamedTuple):
 
 
 def least_tile(radius: int) -> int:
-    """The smallest tile, in pixels: of it, as much is taken as fades in and out."""
-    return 2 * radius + 4 * BLEND
+    """The smallest tile, in pixels: of half of it, as much is taken as fades in and out."""
+    return 2 * radius + 6 * BLEND
 
 
 def windows(side: int, tile: int, radius: int) -> list[Window]:
-    """Cuts a side into windows of equal length.
+    """Cuts a side into as few windows of equal length as do, so that little is computed twice.
 
     Args:
         side: Length in pixels.
-        tile: Length of a window, at least `least_tile(radius)`; `side` where that is less.
+        tile: Largest length of a window, at least `least_tile(radius)`.
         radius: Pixels at each inner end of a window that are computed and dropped.
     """
     if side <= tile:
-        return [Window(0, 0, side, (False, False))]
+        return [Window(0, side, 0, side, (False, False))]
     overlap = radius + BLEND
-    starts = [*range(0, side - tile, tile - 2 * overlap), side - tile]
-    seams = [start + tile - overlap for start in starts[:-1]]
+    inner = side - 2 * overlap
+    count = -(-inner // (tile - 2 * overlap))
+    step = -(-inner // count)
+    length = step + 2 * overlap
+    starts = [*range(0, step * (count - 1), step), side - length]
+    seams = [start + length - overlap for start in starts[:-1]]
     found = []
     for start, before, after in zip(starts, [None, *seams], [*seams, None], strict=True):
         first = 0 if before is None else before - BLEND
         last = side if after is None else after + BLEND
-        found.append(Window(start, first, last, (before is not None, after is not None)))
+        fades = before is not None, after is not None
+        found.append(Window(start, start + length, first, last, fades))
     return found
 
 
@@ -85,18 +92,17 @@ def run_strips(
         (n, rows, scale width, 1), float32: strips of the output from the top.
     """
     height, width = images.shape[1:3]
-    side_y, side_x = min(tile, height), min(tile, width)
     columns = windows(width, tile, radius)
     held = np.zeros((len(images), 0, width * scale, 1), np.float32)
     for row in windows(height, tile, radius):
         strip = np.zeros((len(images), (row.last - row.first) * scale, width * scale, 1), "f4")
         rows = slice((row.first - row.start) * scale, (row.last - row.start) * scale)
-        band = images[:, row.start : row.start + side_y]
+        band = images[:, row.start : row.stop]
         for begin in range(0, len(columns), batch):
             some = columns[begin : begin + batch]
-            tiles = [band[:, :, column.start : column.start + side_x] for column in some]
+            tiles = [band[:, :, column.start : column.stop] for column in some]
             outs = run(np.concatenate(tiles))
-            _check(outs, side_y * scale, side_x * scale)
+            _check(outs, tiles[0].shape[1] * scale, tiles[0].shape[2] * scale)
             for column, out in zip(some, np.split(outs, len(some)), strict=True):
                 taken = slice((column.first - column.start) * scale, None)
                 part = out[:, rows, taken][:, :, : (column.last - column.first) * scale]
