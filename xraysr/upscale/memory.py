@@ -8,12 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from xraysr.errors import UserError
 from xraysr.spec import ModelSpec
 from xraysr.upscale.tiles import least_tile
 
+PROBE = "xraysr.upscale.probe"  # what is measured runs there
 PROBES = (64, 160)  # sides in LR pixels at which memory is measured
 PROBE_SECONDS = 120
 MARGIN = 0.9  # of the ceiling is planned with; the rest is for the image's own arrays
@@ -28,7 +27,7 @@ def tile_within(memory_mb: float, path: Path, spec: ModelSpec, threads: int) -> 
     Raises:
         UserError: if the smallest tile takes more.
     """
-    words = [sys.executable, "-m", __name__, str(path), str(threads)]
+    words = [sys.executable, "-m", PROBE, str(path), str(threads)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=PROBE_SECONDS)
     if done.returncode:
         raise UserError(f"The memory of {path} cannot be measured: {done.stderr[-300:]}")
@@ -52,21 +51,3 @@ def peak_bytes() -> int:
     lines = Path("/proc/self/status").read_text("ascii").splitlines()
     (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
     return 1024 * int(peak)
-
-
-def probe(path: Path, threads: int) -> list[int]:
-    """Peak bytes before the model is opened, and after one image of each side in `PROBES`."""
-    import ai_edge_litert.interpreter  # noqa: F401  its own memory does not count
-
-    from xraysr.upscale.edge import EdgeRuntime
-
-    peaks = [peak_bytes()]
-    runtime = EdgeRuntime(path, threads)
-    for side in PROBES:
-        runtime.run(np.zeros((1, side, side, 1), np.float32))
-        peaks.append(peak_bytes())
-    return peaks
-
-
-if __name__ == "__main__":
-    print(json.dumps(probe(Path(sys.argv[1]), int(sys.argv[2]))))
