@@ -25,6 +25,7 @@ from xraysr.errors import UserError
 from xraysr.io import read_frames
 from xraysr.spec import ModelSpec
 from xraysr.upscale.batch import upscale_files
+from xraysr.upscale.memory import peak_bytes
 from xraysr.upscale.upscaler import Upscaler
 
 SECONDS = 60  # for one case
@@ -106,8 +107,10 @@ class Runner:
             self._check(case, source, target, before)
             assert source.read_bytes() == data, "the film was changed"
             assert not list(self.scratch.iterdir()), "temporary files are left"
-            if peak() > CEILING:  # it never falls again: any case that follows would be blamed
-                print(f"{peak() >> 20} MB were held in {case}", file=sys.stderr, flush=True)
+            if (
+                peak_bytes() > CEILING
+            ):  # it never falls again: any case that follows would be blamed
+                print(f"{peak_bytes() >> 20} MB were held in {case}", file=sys.stderr, flush=True)
                 os._exit(1)
         finally:
             faulthandler.cancel_dump_traceback_later()
@@ -171,11 +174,6 @@ def _read_back(source: Path, target: Path) -> None:
             step = 1 / (255 if film.bits <= 8 else 65535)
             error = np.abs(large.pixels[::SCALE, ::SCALE] - film.pixels).max()
             assert error <= step, f"pixels differ by {error}"
-
-
-def peak() -> int:
-    """The most bytes that this process has held."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def run_plain(runner: Runner, real: Path | None) -> None:
@@ -244,7 +242,7 @@ def main() -> None:
         run_plain(runner, options.real)
     else:
         run_mutated(runner, options.real, options.number, options.count)
-    print(json.dumps({**runner.counts, "peak_MB": peak() >> 20}))
+    print(json.dumps({**runner.counts, "peak_MB": peak_bytes() >> 20}))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from xraysr.errors import UserError
 from xraysr.models import SRNetwork
 
 OPSET = 17
+OUTPUT = "sr"
 
 
 def write_onnx(generator: SRNetwork, path: Path) -> None:
@@ -25,11 +26,11 @@ def write_onnx(generator: SRNetwork, path: Path) -> None:
         raise UserError("ONNX exports need tf2onnx: pip install 'xraysr[onnx]'") from error
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     signature = [tf.TensorSpec((None, None, None, 1), tf.float32, name="lr")]
-
-    @tf.function(input_signature=signature)
-    def enlarge(lr: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"sr": generator(lr)}
-
-    tf2onnx.convert.from_function(
-        enlarge, input_signature=signature, opset=OPSET, output_path=str(path)
-    )
+    # tf2onnx's own optimisers left an axis too many in one run of ten; whatever runs the file has
+    # its own.
+    model, _ = tf2onnx.convert.from_keras(generator, signature, opset=OPSET, optimizers={})
+    (output,) = model.graph.output
+    for node in model.graph.node:
+        node.output[:] = [OUTPUT if name == output.name else name for name in node.output]
+    output.name = OUTPUT
+    path.write_bytes(model.SerializeToString())

@@ -70,7 +70,7 @@ def test_a_large_image_goes_in_tiles(server, protocol):
     image = random(tile + 9, 2 * tile)
     np.testing.assert_allclose(tiled(image), whole(image), rtol=0, atol=1e-5)
     assert len(sent) >= 6
-    assert {shape[1:3] for shape in sent} == {(tile, tile)}
+    assert max(max(shape[1:3]) for shape in sent) <= tile
 
 
 def test_a_large_batch_goes_in_several_requests(server, protocol):
