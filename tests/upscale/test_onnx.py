@@ -27,7 +27,7 @@ def test_its_card_is_the_generators(trained):
 
 @pytest.mark.slow
 def test_every_export_is_the_same_network(trained, tmp_path):
-    """tf2onnx's optimisers left an axis too many in one run of ten."""
+    """tf2onnx's optimisers left an axis too many in some runs."""
     generator = load_generator(trained["keras"])
     batch = np.zeros((1, 9, 12, 1), np.float32)
     for number in range(30):

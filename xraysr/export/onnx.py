@@ -26,7 +26,7 @@ def write_onnx(generator: SRNetwork, path: Path) -> None:
         raise UserError("ONNX exports need tf2onnx: pip install 'xraysr[onnx]'") from error
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     signature = [tf.TensorSpec((None, None, None, 1), tf.float32, name="lr")]
-    # tf2onnx's own optimisers left an axis too many in one run of ten; whatever runs the file has
+    # tf2onnx's own optimisers left an axis too many in some runs; whatever runs the file has
     # its own.
     model, _ = tf2onnx.convert.from_keras(generator, signature, opset=OPSET, optimizers={})
     (output,) = model.graph.output
