@@ -72,6 +72,7 @@ def records(run) -> list[dict]:
     ]
 
 
+@pytest.mark.slow
 def test_a_run_killed_five_times_ends_bit_identical(processes, film_folder, tmp_path):
     config = TrainConfig(
         "16:64", steps=24, adversarial_share=0.5, depth=1, width=8, batch=2, crop=8,

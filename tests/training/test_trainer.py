@@ -95,6 +95,7 @@ def test_the_phase_switches_at_the_given_step(finished):
     assert phases == ["content"] * 9 + ["adversarial"] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plain_plots")
 def test_a_run_to_which_everything_happens_ends_as_one_to_which_nothing_did(
     finished, film_folder, tmp_path, monkeypatch, capsys, largest_file
