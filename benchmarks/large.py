@@ -25,8 +25,8 @@ from statistics import median
 import numpy as np
 from rich.table import Table
 
-from xraysr.data.phantom import phantom
 from xraysr.io import Radiograph, write
+from xraysr.phantom.film import make_phantom
 from xraysr.progress import show
 
 SIDES = ((250, 250), (500, 500), (1000, 1000), (2000, 2000), (4000, 5000))  # LR pixels
@@ -37,7 +37,7 @@ HEAD = ("LR pixels", "output Mpx", "s", "Mpx/s", "tiles", "peak MB")
 
 def film(path: Path, size: tuple[int, int]) -> Path:
     """A phantom, repeated to `size`, with noise so that no two tiles are the same."""
-    tile = phantom(0, 512).pixels.astype(np.float32) / 4095
+    tile = make_phantom(0, 512).pixels.astype(np.float32) / 4095
     pixels = np.tile(tile, (size[0] // 512 + 1, size[1] // 512 + 1))[: size[0], : size[1]]
     noise = np.random.default_rng(0).normal(0, 0.01, size).astype(np.float32)
     write(path, Radiograph(np.clip(pixels + noise, 0, 1), bits=16))
@@ -84,12 +84,12 @@ def options(model: str, source: Path, folder: Path) -> dict[str, float]:
     """Median seconds with each option."""
     from xraysr.upscale import load
     from xraysr.upscale.batch import upscale_files
-    from xraysr.upscale.options import Treatment
+    from xraysr.upscale.options import UpscaleOptions
 
     seconds: dict[str, list[float]] = {}
     for turn in range(TURNS + 1):  # the first one is for warming up
         for chosen in OPTIONS:
-            treatment = Treatment(load(model), **dict.fromkeys(chosen, True))
+            treatment = UpscaleOptions(load(model), **dict.fromkeys(chosen, True))
             begin = time.perf_counter()
             target = folder / f"{turn}-{'-'.join(chosen)}.tif"
             upscale_files(treatment, [source], target)

@@ -24,9 +24,7 @@ import numpy as np
 from rich.table import Table
 
 from xraysr import index_films
-from xraysr.data.index import FilmIndex
 from xraysr.data.pipeline import film_pairs
-from xraysr.data.scan import Film
 from xraysr.evaluation.evaluate import enlarge, to_float
 from xraysr.evaluation.metrics import crop_border, lr_consistency, psnr
 from xraysr.evaluation.niqe import NIQE
@@ -34,6 +32,8 @@ from xraysr.evaluation.perceptual import feature_distance
 from xraysr.evaluation.report import Interval, bootstrap
 from xraysr.evaluation.spectrum import NYQUIST, power_spectrum, top_octave_ratio
 from xraysr.files import make_folder, whole_file, write_json
+from xraysr.films.finder import Film
+from xraysr.films.index import FilmIndex
 from xraysr.pair import PRESETS, Pair
 from xraysr.presets.card import ModelCard, card_path, names
 from xraysr.progress import show, track

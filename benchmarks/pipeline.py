@@ -16,10 +16,10 @@ from pathlib import Path
 import tensorflow as tf
 
 from xraysr.data.batches import training_batches
-from xraysr.data.index import index_films
-from xraysr.data.phantom import write_phantoms
 from xraysr.data.pipeline import PairCache, degrade
+from xraysr.films.index import index_films
 from xraysr.pair import Pair
+from xraysr.phantom.film import write_phantoms
 from xraysr.training import TrainConfig
 from xraysr.training.build import build_srgan
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from xraysr.data.index import index_films
 from xraysr.evaluation.evaluate import evaluate
+from xraysr.films.index import index_films
 from xraysr.training import TrainConfig, train
 from xraysr.upscale import load
 

@@ -86,7 +86,7 @@ def _share(path: Path) -> float:
 
 def loop_overhead() -> float:
     """Part of a run's time that is neither step nor data, from runs of two lengths."""
-    from xraysr.data.phantom import write_phantoms
+    from xraysr.phantom.film import write_phantoms
     from xraysr.training import TrainConfig, train
 
     spent = []

@@ -24,14 +24,14 @@ import tensorflow as tf
 from rich.table import Table
 
 from xraysr import index_films
-from xraysr.data.index import FilmIndex
 from xraysr.data.pipeline import film_pairs
-from xraysr.data.scan import Skipped
 from xraysr.errors import UserError
 from xraysr.evaluation.auc import auc_interval
 from xraysr.evaluation.evaluate import enlarge, to_float
 from xraysr.evaluation.report import Interval
 from xraysr.files import write_json
+from xraysr.films.finder import Skipped
+from xraysr.films.index import FilmIndex
 from xraysr.io import read
 from xraysr.models.radiograph_features import RadiographFeatures
 from xraysr.pair import PRESETS, Pair

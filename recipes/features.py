@@ -32,9 +32,9 @@ import numpy as np
 from card_texts import DATA
 
 from xraysr.data.fit import load_hr
-from xraysr.data.index import index_films
-from xraysr.data.scan import Film
 from xraysr.errors import BadImageError
+from xraysr.films.finder import Film
+from xraysr.films.index import index_films
 from xraysr.lanczos import lanczos_matrix, round_to_bits
 from xraysr.models.radiograph_features import RadiographFeatures, save_features, unit_channels
 from xraysr.progress import status_bar

@@ -18,12 +18,12 @@ from typing import Any
 
 from card_texts import BIAS, DATA, NOT_FOR, PHOTOGRAPHS, PROTOCOL, PURPOSES
 
-from xraysr.data.index import FilmIndex, index_films
-from xraysr.data.patients import patient_id, shared_patients
 from xraysr.errors import UserError
 from xraysr.evaluation.evaluate import evaluate
 from xraysr.evaluation.report import REFERENCE, Report
 from xraysr.files import whole_file
+from xraysr.films.index import FilmIndex, index_films
+from xraysr.films.patients import patient_id, shared_patients
 from xraysr.models import GENERATORS, SRNetwork
 from xraysr.models.storage import weights_sha256
 from xraysr.pair import Pair

@@ -26,11 +26,11 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def save_model() -> Callable[..., Path]:
     """Writes a small generator with seeded noise for weights, and its card, to a `.keras` file."""
-    from xraysr.models import Generator
+    from xraysr.models import SRResNet
     from xraysr.models.storage import save_generator
 
     def save(path: Path, scale: int = 4, seed: int = 0) -> Path:
-        generator = Generator(scale, depth=1, width=8)
+        generator = SRResNet(scale, depth=1, width=8)
         generator.build((None, None, None, 1))
         noise = np.random.default_rng(seed)
         generator.set_weights(

@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from xraysr.data.phantom import phantom
 from xraysr.data.pipeline import degrade as tf_degrade
 from xraysr.lanczos import (
     REACH,
@@ -18,6 +17,7 @@ from xraysr.lanczos import (
     resize,
     round_to_bits,
 )
+from xraysr.phantom.film import make_phantom
 
 REDUCTIONS = [((24 * s, 10 * s), (24, 10)) for s in range(2, 9)] + [((97, 131), (40, 53))]
 ENLARGEMENTS = [(small, large) for large, small in REDUCTIONS]
@@ -98,7 +98,7 @@ def test_round_to_bits(bits):
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("lr_size", [(32, 32), (64, 64), (16, 16)])
 def test_degrade_equals_the_pipeline(bits, lr_size):
-    hr = (phantom(3, 128).pixels / 4095).astype(np.float32)
+    hr = (make_phantom(3, 128).pixels / 4095).astype(np.float32)
     assert 0.1 < hr.std() < 0.5
     ours = degrade(hr, lr_size, bits)
     pipeline = tf_degrade(hr[..., None], lr_size, bits)[..., 0].numpy()

@@ -442,7 +442,7 @@ def test_the_load_script_is_short_and_measures(monkeypatch, capsys):
 
     def load(address: str) -> Any:
         def upscale(image: np.ndarray) -> None:
-            film = xraysr.phantom(seed=0, size=72).pixels
+            film = xraysr.make_phantom(seed=0, size=72).pixels
             np.testing.assert_array_equal(image, np.float32(film) / 4095)
             assert image.dtype == np.float32
             asked.append((address, image.shape))

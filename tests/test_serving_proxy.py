@@ -383,7 +383,7 @@ def service(tmp_path_factory, save_model, secrets) -> Iterator[Service]:
     from google.protobuf import text_format
     from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-    from xraysr.export.server import LocalServer
+    from xraysr.testing import LocalServer
 
     models = tmp_path_factory.mktemp("kit") / "models"
     for seed in (0, 1):

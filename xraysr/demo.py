@@ -6,15 +6,15 @@ import os
 import shutil
 from pathlib import Path
 
-from xraysr.data.index import index_films
-from xraysr.data.phantom import write_phantoms
 from xraysr.errors import UserError
 from xraysr.evaluation.evaluate import evaluate
 from xraysr.evaluation.picture import draw_comparison
 from xraysr.evaluation.report import Report
 from xraysr.export import export_model
 from xraysr.files import write_json
+from xraysr.films.index import index_films
 from xraysr.pair import Pair
+from xraysr.phantom.film import write_phantoms
 from xraysr.training import TrainConfig, train
 from xraysr.upscale import load
 

@@ -11,7 +11,7 @@ import xraysr
 sys.tracebacklimit = 0  # a mistake is told in its own line
 numbers = [int(word) for word in sys.argv[2:]]
 threads, images, side = [*numbers, *(4, 200, 64)[len(numbers) :]]
-film = xraysr.phantom(seed=0, size=side).pixels / np.float32(4095)
+film = xraysr.make_phantom(seed=0, size=side).pixels / np.float32(4095)
 upscaler, begin = xraysr.load(sys.argv[1]), default_timer()
 with ThreadPoolExecutor(threads) as pool:
     asked = pool.map(lambda _: timeit(lambda: upscaler(film), number=1), range(images))

@@ -5,8 +5,8 @@ import pytest
 
 from xraysr.data.batches import training_batches, whole_films
 from xraysr.data.pipeline import PairCache
-from xraysr.data.scan import Film
 from xraysr.errors import UserError
+from xraysr.films.finder import Film
 from xraysr.io import Radiograph, write
 from xraysr.lanczos import degrade as numpy_degrade
 from xraysr.pair import Pair

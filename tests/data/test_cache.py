@@ -18,8 +18,8 @@ from xraysr.data import pipeline
 from xraysr.data.batches import training_batches, whole_films
 from xraysr.data.cache import DiskCache, StoredPair
 from xraysr.data.pipeline import PairCache
-from xraysr.data.scan import Film
 from xraysr.errors import UserError
+from xraysr.films.finder import Film
 from xraysr.io import Radiograph, write
 from xraysr.pair import Pair
 
@@ -328,7 +328,7 @@ import numpy as np
 from xraysr.data.cache import DiskCache, StoredPair
 from xraysr.data.batches import training_batches, whole_films
 from xraysr.data.pipeline import PairCache
-from xraysr.data.scan import Film
+from xraysr.films.finder import Film
 from xraysr.pair import Pair
 
 def held():

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from xraysr.data.index import index_films, index_pair_folder
 from xraysr.data.pipeline import PairCache, degrade, film_pairs
 from xraysr.data.prepare import prepare
-from xraysr.data.scan import Film
 from xraysr.errors import UserError
+from xraysr.films.finder import Film
+from xraysr.films.index import index_films, index_pair_folder
 from xraysr.io import Radiograph, write
 from xraysr.lanczos import degrade as numpy_degrade
 from xraysr.pair import Pair

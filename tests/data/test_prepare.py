@@ -17,10 +17,10 @@ from PIL import Image
 
 import xraysr.data.prepare as prepare_module
 from xraysr.data.fit import load_hr
-from xraysr.data.index import index_films, index_pair_folder
-from xraysr.data.manifest import JOURNAL, load_manifest
 from xraysr.data.prepare import prepare
 from xraysr.errors import UserError
+from xraysr.films.index import index_films, index_pair_folder
+from xraysr.films.manifest import JOURNAL, load_manifest
 from xraysr.io import read
 from xraysr.lanczos import degrade
 from xraysr.pair import Pair

@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 
 from xraysr.data import remote
-from xraysr.data.index import index_films
 from xraysr.data.pipeline import PairCache
 from xraysr.data.prepare import prepare
 from xraysr.data.remote import local_copy
 from xraysr.errors import UserError
+from xraysr.films.index import index_films
 from xraysr.io import Radiograph, write
 from xraysr.pair import Pair
 

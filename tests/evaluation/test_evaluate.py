@@ -9,17 +9,17 @@ import pytest
 from PIL import Image
 
 from xraysr.data.fit import load_hr
-from xraysr.data.index import index_films
-from xraysr.data.phantom import write_phantoms
 from xraysr.data.pipeline import StoredPair
-from xraysr.data.scan import Film
 from xraysr.errors import UserError
 from xraysr.evaluation.evaluate import enlarge, evaluate, to_float
 from xraysr.evaluation.metrics import added_detail, lr_consistency, psnr, ssim
+from xraysr.films.finder import Film
+from xraysr.films.index import index_films
 from xraysr.lanczos import degrade, resize
-from xraysr.models import Generator
+from xraysr.models import SRResNet
 from xraysr.models.storage import save_generator
 from xraysr.pair import Pair
+from xraysr.phantom.film import write_phantoms
 from xraysr.upscale import Upscaler, load
 
 
@@ -37,7 +37,7 @@ def films(tmp_path_factory) -> tuple[Film, ...]:
 def untrained(tmp_path_factory) -> Upscaler:
     """A x4 generator as training starts with it, through the file a user would load."""
     path = tmp_path_factory.mktemp("model") / "untrained.keras"
-    save_generator(Generator.for_pair("16:64", depth=1, width=8), path)
+    save_generator(SRResNet.for_pair("16:64", depth=1, width=8), path)
     return load(path)
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from xraysr.data.phantom import phantom
 from xraysr.errors import UserError
 from xraysr.evaluation.metrics import added_detail, crop_border, lr_consistency, psnr, ssim
 from xraysr.lanczos import degrade, resize, round_to_bits
+from xraysr.phantom.film import make_phantom
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -20,7 +20,7 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def film() -> np.ndarray:
-    return phantom(1, 128).pixels / 4095
+    return make_phantom(1, 128).pixels / 4095
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
-from xraysr.data.index import index_films
-from xraysr.data.phantom import phantom
 from xraysr.data.pipeline import film_pairs
 from xraysr.errors import UserError
 from xraysr.evaluation.evaluate import to_float
 from xraysr.evaluation.interpolation import bicubic
 from xraysr.evaluation.niqe import NIQE, fit_aggd, mscn, patch_features
+from xraysr.films.index import index_films
 from xraysr.lanczos import degrade
 from xraysr.pair import Pair
+from xraysr.phantom.film import make_phantom
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -87,12 +87,12 @@ def test_the_background_of_a_film_does_not_count():
 
 @pytest.fixture(scope="module")
 def on_phantoms() -> NIQE:
-    return NIQE.fit(phantom(seed, 128).pixels / 4095 for seed in range(10))
+    return NIQE.fit(make_phantom(seed, 128).pixels / 4095 for seed in range(10))
 
 
 def test_hr_is_nearer_than_blurred_or_noisy(on_phantoms):
     for seed in (101, 102, 103):
-        hr = phantom(seed, 128).pixels / 4095
+        hr = make_phantom(seed, 128).pixels / 4095
         enlarged = bicubic(degrade(hr, (32, 32), 8), (128, 128))
         score = on_phantoms.score(hr)
         assert 0 < score < 0.8 * on_phantoms.score(0.5 * (hr + enlarged))
@@ -101,7 +101,7 @@ def test_hr_is_nearer_than_blurred_or_noisy(on_phantoms):
 
 
 def test_the_distance_is_that_of_two_gaussians(on_phantoms):
-    image = phantom(30, 128).pixels / 4095
+    image = make_phantom(30, 128).pixels / 4095
     features = patch_features(image)
     pooled = (on_phantoms.covariance + np.cov(features.T)) / 2
     away = features.mean(axis=0) - on_phantoms.mean

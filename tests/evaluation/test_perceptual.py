@@ -7,15 +7,15 @@ from functools import cache
 import numpy as np
 import pytest
 
-from xraysr.data.index import index_films
-from xraysr.data.phantom import phantom
 from xraysr.data.pipeline import film_pairs
 from xraysr.errors import UserError
 from xraysr.evaluation.evaluate import to_float
 from xraysr.evaluation.interpolation import bicubic
 from xraysr.evaluation.perceptual import RadiographFeatureDistance, feature_distance
+from xraysr.films.index import index_films
 from xraysr.lanczos import degrade
 from xraysr.pair import Pair
+from xraysr.phantom.film import make_phantom
 from xraysr.upscale import Upscaler, load
 
 PAIRS = ("32:128", "64:256", "128:512")
@@ -64,7 +64,7 @@ def assert_ordered(found: np.ndarray) -> None:
 @pytest.mark.parametrize("name", PAIRS)
 def test_the_order_on_phantoms(name):
     pair = Pair.parse(name)
-    films = [phantom(seed, pair.hr[0]).pixels / 4095 for seed in (1, 5)]
+    films = [make_phantom(seed, pair.hr[0]).pixels / 4095 for seed in (1, 5)]
     assert_ordered(np.array([distances(degrade(hr, pair.lr, 8), hr, pair.scale) for hr in films]))
 
 
@@ -85,7 +85,7 @@ def test_the_border_does_not_count():
 
 
 def test_more_noise_is_farther():
-    film = phantom(1, 64).pixels / 4095
+    film = make_phantom(1, 64).pixels / 4095
     noise = np.random.default_rng(0).standard_normal(film.shape)
     found = [feature_distance(film + s * noise, film) for s in (0.005, 0.01, 0.02, 0.05)]
     assert np.all(np.diff(found) > 0), found

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xraysr.data.scan import Film
 from xraysr.errors import UserError
 from xraysr.evaluation.picture import draw_comparison
+from xraysr.films.finder import Film
 from xraysr.io import Radiograph, write
 from xraysr.upscale import load
 

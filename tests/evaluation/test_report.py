@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from xraysr.data.scan import Skipped
 from xraysr.evaluation.report import FilmScores, Report, bootstrap
+from xraysr.films.finder import Skipped
 from xraysr.pair import Pair
 
 METHODS = ("bicubic", "Lanczos", "model [a]")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xraysr.data.phantom import phantom
 from xraysr.errors import UserError
 from xraysr.evaluation.interpolation import bicubic
 from xraysr.evaluation.spectrum import power_spectrum, top_octave_ratio
 from xraysr.lanczos import degrade
+from xraysr.phantom.film import make_phantom
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -75,7 +75,7 @@ def test_gaussian_blur_leaves_what_theory_says():
 
 
 def test_interpolation_lacks_detail_and_noise_feigns_it():
-    hr = phantom(1, 128).pixels / 4095
+    hr = make_phantom(1, 128).pixels / 4095
     enlarged = bicubic(degrade(hr, (32, 32), 8), (128, 128))
     assert top_octave_ratio(enlarged, hr, border=4) < 0.2
     assert top_octave_ratio(hr + 0.05 * noise(128, 128), hr, border=4) > 1.5

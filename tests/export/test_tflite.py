@@ -8,10 +8,10 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from tensorflow.lite.python import schema_py_generated as schema
 
-from xraysr.data.phantom import phantom
 from xraysr.export.tflite import write_tflite
 from xraysr.lanczos import degrade
 from xraysr.models import EdgeGenerator
+from xraysr.phantom.film import make_phantom
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def int8(edge, tmp_path_factory) -> Path:
 
 def lr(seed: int, side: int = 48) -> np.ndarray:
     """A phantom film as LR image of 8 bits."""
-    return degrade(phantom(seed, 128).pixels / 4095, (side, side), 8)
+    return degrade(make_phantom(seed, 128).pixels / 4095, (side, side), 8)
 
 
 def foreign_operations(content: bytes) -> list[str]:

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xraysr.data.index import index_films
-from xraysr.data.phantom import phantom, write_phantoms
 from xraysr.errors import UserError
 from xraysr.evaluation.evaluate import evaluate
 from xraysr.export import FORMATS, ParityError, export_model
 from xraysr.export.tflite import write_tflite
 from xraysr.export.writer import TOLERANCE, WRITERS
+from xraysr.films.index import index_films
 from xraysr.lanczos import degrade, resize
-from xraysr.models import EdgeGenerator, Generator
+from xraysr.models import EdgeGenerator, SRResNet
 from xraysr.models.storage import load_generator, save_generator
+from xraysr.phantom.film import make_phantom, write_phantoms
 from xraysr.spec import ModelSpec
 from xraysr.upscale import load
 
@@ -46,7 +46,7 @@ def identity(spec: ModelSpec) -> tuple[Any, ...]:
     return spec.name, spec.scale, spec.receptive_radius, spec.weights_sha256, spec.training
 
 
-def changed(generator: Generator, change) -> Generator:
+def changed(generator: SRResNet, change) -> SRResNet:
     """A generator like another, with `change` done to its weights."""
     other = type(generator).from_config(generator.get_config())
     other.build((None, None, None, 1))
@@ -58,7 +58,7 @@ def writes(format: str, change):
     """A writer of `format` whose generator had `change` done to its weights."""
     write = WRITERS[format]
 
-    def writer(generator: Generator, path: Path, spec: ModelSpec, calibration) -> None:
+    def writer(generator: SRResNet, path: Path, spec: ModelSpec, calibration) -> None:
         write(changed(generator, change), path, spec, calibration)
 
     return writer
@@ -142,7 +142,7 @@ def test_a_failed_export_leaves_the_earlier_one(trained, tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_writer_that_stops_half_way_leaves_nothing(trained, tmp_path, monkeypatch, format):
-    def writer(generator: Generator, path: Path, spec: ModelSpec, calibration) -> None:
+    def writer(generator: SRResNet, path: Path, spec: ModelSpec, calibration) -> None:
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
@@ -324,7 +324,7 @@ def test_mistakes_are_refused(trained, tmp_path, format, name, words, message):
 def test_a_faithful_export_does_not_contradict_the_film(trained, tmp_path, format):
     written = export_model(trained["keras"], tmp_path / NAMES[format], format, faithful=True)
     assert written.spec.export["faithful"] is True
-    made = phantom(5, 96)
+    made = make_phantom(5, 96)
     lr = degrade(made.pixels / (2**made.bits - 1), (24, 24), 8).astype(np.float32)
     plain, faithful = load(trained["keras"])(lr), load(written.path)(lr)
     assert np.abs(np.clip(resize(plain, lr.shape), 0, 1) - lr).max() > 0.5 / 255

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from xraysr.errors import UserError
-from xraysr.models import Discriminator, Generator, PatchDiscriminator
+from xraysr.models import Discriminator, PatchDiscriminator, SRResNet
 from xraysr.models.storage import load_generator, save_generator, weights_sha256
 from xraysr.spec import ModelSpec
 
@@ -36,14 +36,14 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.fixture
-def generator(perturb) -> Generator:
-    return perturb(Generator.for_pair("8:24", depth=2, width=8))
+def generator(perturb) -> SRResNet:
+    return perturb(SRResNet.for_pair("8:24", depth=2, width=8))
 
 
 def test_models_are_bit_equal_in_a_fresh_process(tmp_path, perturb):
     models = {
-        "generator": Generator(4, depth=2, width=8),
-        "generator_norm": Generator(6, depth=1, width=8, batch_norm=True),
+        "generator": SRResNet(4, depth=2, width=8),
+        "generator_norm": SRResNet(6, depth=1, width=8, batch_norm=True),
         "discriminator": Discriminator((32, 48), filters=4, dense_units=8),
         "patch_discriminator": PatchDiscriminator(2, filters=4),
     }
@@ -84,8 +84,8 @@ def test_round_trip_with_its_card(tmp_path, generator):
 
 
 def test_the_hash_is_that_of_the_weights(perturb):
-    first = Generator.for_pair("8:16", depth=1, width=8)
-    second = Generator.for_pair("8:16", depth=1, width=8)
+    first = SRResNet.for_pair("8:16", depth=1, width=8)
+    second = SRResNet.for_pair("8:16", depth=1, width=8)
     assert weights_sha256(first) == weights_sha256(first)
     assert weights_sha256(first) != weights_sha256(second)
     second.set_weights(first.get_weights())
@@ -96,7 +96,7 @@ def test_the_hash_is_that_of_the_weights(perturb):
 
 
 def test_a_generator_never_called_is_saved_with_its_weights(tmp_path):
-    generator = Generator(2, depth=1, width=8)
+    generator = SRResNet(2, depth=1, width=8)
     spec = save_generator(generator, tmp_path / "new.keras")
     loaded = load_generator(tmp_path / "new.keras")
     assert loaded.weights
@@ -118,7 +118,7 @@ def test_a_failed_save_leaves_the_old_model(tmp_path, generator, monkeypatch):
         temporary.write_bytes(b"half")
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr(Generator, "save", fail)
+    monkeypatch.setattr(SRResNet, "save", fail)
     with pytest.raises(RuntimeError, match="disk full"):
         save_generator(generator, path)
     assert path.read_bytes() == before

@@ -84,9 +84,9 @@ def put(home, make_card) -> Callable[..., ModelCard]:
 @pytest.fixture
 def generator():
     """A small x4 network with seeded noise for weights, not rounded."""
-    from xraysr.models import Generator
+    from xraysr.models import SRResNet
 
-    network = Generator.for_pair("8:32", depth=1, width=8)
+    network = SRResNet.for_pair("8:32", depth=1, width=8)
     random = np.random.default_rng(0)
     network.set_weights(
         [w + random.normal(0, 0.05, w.shape).astype(np.float32) for w in network.get_weights()]

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 import xraysr
-from xraysr.data.index import FilmIndex, index_films
-from xraysr.data.phantom import write_phantoms
 from xraysr.evaluation.evaluate import evaluate
 from xraysr.evaluation.report import Report
+from xraysr.films.index import FilmIndex, index_films
 from xraysr.pair import Pair
+from xraysr.phantom.film import write_phantoms
 from xraysr.presets import ModelCard, names
 from xraysr.presets.card import HOME, weights_path
 from xraysr.presets.store import load_preset

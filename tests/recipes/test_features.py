@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xraysr.data.index import index_films
-from xraysr.data.scan import Film
+from xraysr.films.finder import Film
+from xraysr.films.index import index_films
 from xraysr.lanczos import resize
 from xraysr.models.radiograph_features import SHIPPED, RadiographFeatures, card_of
 

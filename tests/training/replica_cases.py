@@ -18,9 +18,9 @@ import numpy as np
 import tensorflow as tf
 
 from xraysr.data.batches import whole_films
-from xraysr.data.index import index_films
 from xraysr.data.pipeline import PairCache
-from xraysr.models import Generator, PatchDiscriminator
+from xraysr.films.index import index_films
+from xraysr.models import PatchDiscriminator, SRResNet
 from xraysr.training import SRGAN, TrainConfig, build
 from xraysr.training.devices import choose_strategy
 from xraysr.training.losses import ADVERSARIAL_LOSSES
@@ -147,7 +147,7 @@ def run_fit(films, out, devices, strategy) -> None:
     """`SRGAN.fit` in the adversarial phase, and `evaluate`."""
     keras.utils.set_random_seed(0)
     with strategy.scope():
-        generator, averaged = (Generator(4, depth=1, width=8, batch_norm=True) for _ in range(2))
+        generator, averaged = (SRResNet(4, depth=1, width=8, batch_norm=True) for _ in range(2))
         srgan = SRGAN(generator, PatchDiscriminator(stages=1, filters=4), averaged=averaged)
         sgd = keras.optimizers.SGD
         srgan.compile(sgd(0.01), sgd(0.01), clip_norm=0.1, adversarial_weight=0.1)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from xraysr.models import Generator
+from xraysr.models import SRResNet
 from xraysr.training.averaging import decay_at, update_average
 
 
@@ -13,7 +13,7 @@ from xraysr.training.averaging import decay_at, update_average
 def networks():
     """(averaged, network), built, with BatchNorm and other weights in each."""
     keras.utils.set_random_seed(0)
-    pair = [Generator.for_pair("16:64", depth=1, width=8, batch_norm=True) for _ in range(2)]
+    pair = [SRResNet.for_pair("16:64", depth=1, width=8, batch_norm=True) for _ in range(2)]
     random = np.random.default_rng(0)
     for each in pair:
         each.set_weights([random.random(w.shape).astype(np.float32) for w in each.get_weights()])

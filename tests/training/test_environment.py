@@ -9,7 +9,7 @@ from importlib.metadata import version
 import pytest
 import tensorflow as tf
 
-from xraysr.data.index import index_films
+from xraysr.films.index import index_films
 from xraysr.training import environment as module
 from xraysr.training.environment import environment, resumed
 

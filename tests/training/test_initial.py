@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xraysr.errors import UserError
-from xraysr.models import EdgeGenerator, Generator
+from xraysr.models import EdgeGenerator, SRResNet
 from xraysr.models.storage import load_generator, save_generator
 from xraysr.training import TrainConfig, resume_training, settings_of, train
 from xraysr.training.families import FAMILIES
@@ -30,7 +30,7 @@ def saved(tmp_path):
     return save
 
 
-@pytest.mark.parametrize("kind", [Generator, EdgeGenerator])
+@pytest.mark.parametrize("kind", [SRResNet, EdgeGenerator])
 def test_all_weights_come_from_one_of_the_same_scale(kind, saved):
     source, target = made(kind, 4), made(kind, 4, seed=1)
     initialise(target, saved(source))
@@ -39,7 +39,7 @@ def test_all_weights_come_from_one_of_the_same_scale(kind, saved):
 
 
 @pytest.mark.parametrize(
-    ("kind", "fresh"), [(Generator, ("upsample", "tail")), (EdgeGenerator, ("tail",))]
+    ("kind", "fresh"), [(SRResNet, ("upsample", "tail")), (EdgeGenerator, ("tail",))]
 )
 def test_of_another_scale_only_the_trunk_is_taken(kind, fresh, saved):
     source, target, before = made(kind, 4), made(kind, 3, seed=1), made(kind, 3, seed=1)
@@ -57,14 +57,14 @@ def test_of_another_scale_only_the_trunk_is_taken(kind, fresh, saved):
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        (lambda: made(Generator, 4, depth=3), "depth 2.*Received.*depth 3"),
-        (lambda: made(Generator, 4, batch_norm=True), "batch_norm False.*Received.*True"),
-        (lambda: made(EdgeGenerator, 4), "generator Generator.*Received.*EdgeGenerator"),
+        (lambda: made(SRResNet, 4, depth=3), "depth 2.*Received.*depth 3"),
+        (lambda: made(SRResNet, 4, batch_norm=True), "batch_norm False.*Received.*True"),
+        (lambda: made(EdgeGenerator, 4), "generator SRResNet.*Received.*EdgeGenerator"),
     ],
 )
 def test_one_that_is_built_otherwise_is_refused(source, words, saved):
     with pytest.raises(UserError, match=words):
-        initialise(made(Generator, 4), saved(source()))
+        initialise(made(SRResNet, 4), saved(source()))
 
 
 def test_a_run_begins_where_another_ended(film_folder, tiny, tmp_path):
@@ -85,7 +85,7 @@ def test_a_run_begins_where_another_ended(film_folder, tiny, tmp_path):
 
 
 def test_a_resumed_run_needs_its_beginning_no_more(film_folder, tiny, tmp_path, monkeypatch):
-    source = made(Generator, 4, depth=1)
+    source = made(SRResNet, 4, depth=1)
     save_generator(source, tmp_path / "trained.keras")
     config = replace(
         tiny, steps=4, adversarial_share=0.0, validate_every=2, init=str(tmp_path / "trained.keras")

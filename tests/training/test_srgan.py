@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from xraysr.models import Generator, PatchDiscriminator
+from xraysr.models import PatchDiscriminator, SRResNet
 from xraysr.training import SRGAN
 
 
@@ -17,7 +17,7 @@ def batch(seed: int = 0, count: int = 4):
 
 def make(optimizer=None, extractor=None, **weights) -> SRGAN:
     keras.utils.set_random_seed(0)
-    generator = Generator(4, depth=1, width=8)
+    generator = SRResNet(4, depth=1, width=8)
     generator.build((None, 8, 8, 1))
     discriminator = PatchDiscriminator(stages=2, filters=8)
     discriminator.build((None, 32, 32, 1))
@@ -137,7 +137,7 @@ def test_mistakes_are_named():
     srgan = make()
     with pytest.raises(ValueError, match="phase='gan'"):
         srgan.phase = "gan"
-    alone = SRGAN(Generator(2, depth=1, width=8))
+    alone = SRGAN(SRResNet(2, depth=1, width=8))
     with pytest.raises(ValueError, match="needs a discriminator"):
         alone.phase = "adversarial"
     with pytest.raises(ValueError, match="feature_weight=1"):

@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 from xraysr.data.batches import whole_films
-from xraysr.data.index import index_films
 from xraysr.data.pipeline import PairCache
 from xraysr.errors import UserError
+from xraysr.films.index import index_films
 from xraysr.models.storage import load_generator
 from xraysr.progress import StatusBar
 from xraysr.spec import ModelSpec
@@ -252,8 +252,8 @@ def test_a_bad_film_is_skipped_and_named(film_folder, tiny, tmp_path):
 
 @pytest.mark.slow
 def test_a_minute_of_training_beats_lanczos_on_phantoms(tmp_path):
-    from xraysr.data.phantom import write_phantoms
     from xraysr.evaluation.evaluate import evaluate
+    from xraysr.phantom.film import write_phantoms
     from xraysr.training import TrainConfig
     from xraysr.upscale import load
 

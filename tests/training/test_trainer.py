@@ -11,18 +11,18 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from xraysr import plots
-from xraysr.data.index import index_films
 from xraysr.data.pipeline import PairCache
 from xraysr.errors import UserError
+from xraysr.films.index import index_films
 from xraysr.io import Radiograph, write
 from xraysr.models.storage import load_generator
 from xraysr.pair import Pair
 from xraysr.progress import StatusBar
 from xraysr.training import Interrupted, Run, TrainConfig, resume_training, train
 from xraysr.training import trainer as module
+from xraysr.training.diagnostics import DivergedError
 from xraysr.training.trainer import Trainer
 from xraysr.training.validation import Validation, Validator
-from xraysr.training.watch import DivergedError
 
 VOLATILE = {"seconds", "images_per_second"}
 

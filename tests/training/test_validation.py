@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from xraysr.data.index import index_films
 from xraysr.data.pipeline import PairCache
+from xraysr.films.index import index_films
 from xraysr.lanczos import resize
 from xraysr.pair import Pair
 from xraysr.training.validation import Validator, flattened

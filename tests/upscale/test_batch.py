@@ -9,11 +9,11 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
-from xraysr.data.phantom import phantom
 from xraysr.errors import UserError
 from xraysr.evaluation.metrics import lr_consistency
 from xraysr.io import Radiograph, read, read_frames, write
 from xraysr.io.voi import display
+from xraysr.phantom.film import make_phantom
 from xraysr.upscale import Upscaler, load
 from xraysr.upscale.batch import Summary, upscale_files
 
@@ -313,7 +313,7 @@ def test_all_frames_go_through(upscaler, tmp_path):
 def test_the_consistency_is_that_of_what_was_written(trained, tmp_path):
     upscaler = Upscaler(load(trained["keras"]).runtime, tile=64)
     source = tmp_path / "film.tif"
-    write(source, Radiograph(phantom(3, 128).pixels.astype(np.float32) / 4095, bits=16))
+    write(source, Radiograph(make_phantom(3, 128).pixels.astype(np.float32) / 4095, bits=16))
     summary = upscale_files(upscaler, [source], tmp_path / "sr.tif")
     film, sr = read(source), read(tmp_path / "sr.tif")
     assert summary.consistency[tmp_path / "sr.tif"] == pytest.approx(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xraysr.data.phantom import phantom
 from xraysr.evaluation.metrics import psnr
 from xraysr.lanczos import degrade
+from xraysr.phantom.film import make_phantom
 from xraysr.upscale import Upscaler, load
 from xraysr.upscale.ensemble import DeviationRuntime, EnsembleRuntime
 from xraysr.upscale.tiles import least_tile
@@ -89,7 +89,7 @@ def test_it_is_nearer_to_the_truth():
     preset = load("edge-x4").runtime
     gains = []
     for seed in range(4):
-        hr = phantom(seed, 256).pixels / 4095
+        hr = make_phantom(seed, 256).pixels / 4095
         lr = degrade(hr, (64, 64), 8).astype(np.float32)
         plain, ensemble = (psnr(Upscaler(each)(lr), hr, 4) for each in _both(preset))
         gains.append(ensemble - plain)

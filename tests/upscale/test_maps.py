@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xraysr.data.phantom import phantom
 from xraysr.errors import UserError
 from xraysr.lanczos import resize
+from xraysr.phantom.film import make_phantom
 from xraysr.upscale.maps import added_detail, numbers, overlay, to_16_bit, write_maps
 
 
 @pytest.fixture(scope="module")
 def smooth() -> np.ndarray:
     """A film as interpolation gives it: nothing is added."""
-    hr = 0.1 + 0.8 * phantom(0, 256).pixels / 4095
+    hr = 0.1 + 0.8 * make_phantom(0, 256).pixels / 4095
     return resize(resize(hr, (64, 64)), (256, 256)).astype(np.float32)
 
 

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xraysr.data.phantom import phantom
 from xraysr.evaluation.metrics import lr_consistency
 from xraysr.io import Radiograph, read, write
 from xraysr.lanczos import degrade
+from xraysr.phantom.film import make_phantom
 from xraysr.upscale import load
 from xraysr.upscale.batch import upscale_files
-from xraysr.upscale.options import Treatment
+from xraysr.upscale.options import UpscaleOptions
 
 
 @pytest.fixture
 def film(tmp_path) -> Path:
     """An LR film of 12 bits, as TIFF."""
-    made = phantom(4, 192)
+    made = make_phantom(4, 192)
     lr = degrade(made.pixels / (2**made.bits - 1), (48, 48), 12)
     write(tmp_path / "film.tif", Radiograph(lr.astype(np.float32), bits=12))
     return tmp_path / "film.tif"
@@ -33,7 +33,7 @@ def upscaler(trained):
 
 
 def test_without_options_it_is_the_upscaler(upscaler, film):
-    treatment = Treatment(upscaler)
+    treatment = UpscaleOptions(upscaler)
     pixels = read(film).pixels
     np.testing.assert_array_equal(treatment.upscaler(pixels), upscaler(pixels))
     assert treatment.names == ()
@@ -41,14 +41,14 @@ def test_without_options_it_is_the_upscaler(upscaler, film):
 
 def test_faithful_output_reduces_to_the_film(upscaler, film, tmp_path):
     plain = upscale_files(upscaler, [film], tmp_path / "plain.tif")
-    kept = upscale_files(Treatment(upscaler, faithful=True), [film], tmp_path / "kept.tif")
+    kept = upscale_files(UpscaleOptions(upscaler, faithful=True), [film], tmp_path / "kept.tif")
     assert list(kept.consistency.values())[0] > 90 > list(plain.consistency.values())[0]
     again, lr = read(tmp_path / "kept.tif").pixels, read(film).pixels
     assert lr_consistency(again, lr) > 90
 
 
 def test_ensemble_and_faithful_go_together(upscaler, film):
-    both = Treatment(upscaler, ensemble=True, faithful=True)
+    both = UpscaleOptions(upscaler, ensemble=True, faithful=True)
     pixels = read(film).pixels
     assert both.names == ("ensemble", "faithful")
     turned = both.upscaler(np.ascontiguousarray(pixels.T)).T
@@ -58,7 +58,7 @@ def test_ensemble_and_faithful_go_together(upscaler, film):
 
 def test_maps_lie_beside_the_film_with_their_numbers(upscaler, film, tmp_path):
     target = tmp_path / "out" / "sr.png"
-    upscale_files(Treatment(upscaler, maps=True, faithful=True), [film], target)
+    upscale_files(UpscaleOptions(upscaler, maps=True, faithful=True), [film], target)
     names = {f"sr.{name}{end}.png" for name in ("added", "uncertainty") for end in ("", ".overlay")}
     assert {path.name for path in target.parent.iterdir()} == {"sr.png", "sr.png.json", *names}
     card = json.loads((tmp_path / "out" / "sr.png.json").read_text())
@@ -83,11 +83,11 @@ def test_a_film_without_its_maps_is_not_there(upscaler, film, tmp_path, monkeypa
     def fail(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Treatment, "write_maps", fail)
+    monkeypatch.setattr(UpscaleOptions, "write_maps", fail)
     with pytest.raises(KeyboardInterrupt):
-        upscale_files(Treatment(upscaler, maps=True), [film], tmp_path / "out" / "sr.png")
+        upscale_files(UpscaleOptions(upscaler, maps=True), [film], tmp_path / "out" / "sr.png")
     assert list((tmp_path / "out").iterdir()) == []
     monkeypatch.undo()
     out = tmp_path / "out"
-    upscale_files(Treatment(upscaler, maps=True), [film], out / "sr.png", resume=True)
+    upscale_files(UpscaleOptions(upscaler, maps=True), [film], out / "sr.png", resume=True)
     assert (out / "sr.png.json").is_file()

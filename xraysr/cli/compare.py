@@ -13,7 +13,7 @@ from xraysr.cli.options import FitOption, Overwrite, PairOption, tensorflow
 from xraysr.errors import UserError
 
 if TYPE_CHECKING:
-    from xraysr.data.scan import Film
+    from xraysr.films.finder import Film
 
 PHANTOM = 1000  # its seed; demos train on the first hundred
 
@@ -33,8 +33,8 @@ def compare(
 
     Without --data it is a phantom.
     """
-    from xraysr.data.phantom import write_phantoms
     from xraysr.files import refuse_existing
+    from xraysr.phantom.film import write_phantoms
 
     refuse_existing(out, overwrite)
     with tempfile.TemporaryDirectory() as folder:
@@ -53,7 +53,7 @@ def compare(
 
 def _films(data: Path) -> list[Film]:
     """The film at `data`, or those of the folder, test films first."""
-    from xraysr.data.scan import Film, find_films
+    from xraysr.films.finder import Film, find_films
     from xraysr.upscale.plan import KNOWN
 
     if not data.exists():

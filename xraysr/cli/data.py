@@ -50,8 +50,8 @@ def phantom(
     overwrite: Overwrite = False,
 ) -> None:
     """Write synthetic chest films, to try things without data. Their scores are not clinical."""
-    from xraysr.data.phantom import write_phantoms
     from xraysr.files import refuse_existing
+    from xraysr.phantom.film import write_phantoms
 
     refuse_existing(out / "phantoms.json", overwrite)
     write_phantoms(out, count, size, seed, workers=os.cpu_count() or 1)

@@ -41,9 +41,9 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> None:
     """Score models on films, beside bicubic and Lanczos interpolation."""
-    from xraysr.data.index import index_films
-    from xraysr.data.patients import SPLITS
     from xraysr.files import refuse_existing
+    from xraysr.films.index import index_films
+    from xraysr.films.patients import SPLITS
 
     json_file = json_file or Path(f"{Path(model[0]).stem}-{Path(data).name}-{split}.json")
     refuse_existing(json_file, overwrite)
@@ -100,11 +100,11 @@ def upscale(
 
         upscaler = load(model)
     from xraysr.upscale.batch import upscale_files
-    from xraysr.upscale.options import Treatment
+    from xraysr.upscale.options import UpscaleOptions
 
     if tile is not None:
         upscaler = Upscaler(upscaler.runtime, tile)
-    treatment = Treatment(upscaler, faithful=faithful, ensemble=ensemble, maps=maps)
+    treatment = UpscaleOptions(upscaler, faithful=faithful, ensemble=ensemble, maps=maps)
     try:
         summary = upscale_files(treatment, images, out, overwrite=overwrite, resume=resume)
     except KeyboardInterrupt:

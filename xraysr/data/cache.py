@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xraysr.data.scan import Film, Skipped
 from xraysr.errors import UserError
 from xraysr.files import make_folder, write_json
+from xraysr.films.finder import Film, Skipped
 from xraysr.pair import Pair
 
 FORMAT = 1  # raise it when the same films would give other numbers, or other files

@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from xraysr.data.cache import DiskCache, MappedRows, StoredPair
 from xraysr.data.fit import load_hr
-from xraysr.data.scan import Film, Skipped
 from xraysr.errors import BadImageError, UserError
+from xraysr.films.finder import Film, Skipped
 from xraysr.io import read
 from xraysr.pair import Pair, Size
 

@@ -20,8 +20,11 @@ from typing import Any
 import numpy as np
 
 from xraysr.data.fit import FITS, file_bits, fit_to, to_stored
-from xraysr.data.index import FilmIndex, index_films
-from xraysr.data.manifest import (
+from xraysr.errors import BadImageError, UserError
+from xraysr.files import make_folder, refuse_existing
+from xraysr.films.finder import Skipped
+from xraysr.films.index import FilmIndex, index_films
+from xraysr.films.manifest import (
     JOURNAL,
     Manifest,
     PreparedFilm,
@@ -29,13 +32,10 @@ from xraysr.data.manifest import (
     start_journal,
     write_manifest,
 )
-from xraysr.data.pool import run_all
-from xraysr.data.scan import Skipped
-from xraysr.errors import BadImageError, UserError
-from xraysr.files import make_folder, refuse_existing
 from xraysr.io import Radiograph, read, write
 from xraysr.lanczos import degrade
 from xraysr.pair import Pair
+from xraysr.pool import run_all
 from xraysr.progress import track
 
 DEGRADATION = "lanczos3, antialiased, clipped, rounded to the bits of the file"

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from xraysr.data.manifest import JOURNAL, MANIFEST
-from xraysr.data.scan import Skipped
 from xraysr.errors import UserError
 from xraysr.files import make_folder, whole_file
+from xraysr.films.finder import Skipped
+from xraysr.films.manifest import JOURNAL, MANIFEST
 from xraysr.io import IMAGE_SUFFIXES
 
 PREPARED = (MANIFEST, JOURNAL)

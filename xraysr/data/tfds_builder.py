@@ -15,10 +15,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from xraysr.data.fit import load_hr
-from xraysr.data.index import index_films
-from xraysr.data.patients import SPLITS
-from xraysr.data.scan import Film
 from xraysr.errors import BadImageError
+from xraysr.films.finder import Film
+from xraysr.films.index import index_films
+from xraysr.films.patients import SPLITS
 from xraysr.lanczos import degrade
 from xraysr.pair import PRESETS, Pair
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from xraysr.data.pipeline import StoredPair, film_pairs
-from xraysr.data.scan import Film, Skipped
 from xraysr.errors import UserError
 from xraysr.evaluation.interpolation import bicubic, lanczos
 from xraysr.evaluation.metrics import added_detail, crop_border, lr_consistency, psnr, ssim
 from xraysr.evaluation.report import REFERENCE, FilmScores, Report
+from xraysr.films.finder import Film, Skipped
 from xraysr.pair import Pair
 from xraysr.progress import track
 from xraysr.upscale import Upscaler

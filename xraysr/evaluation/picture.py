@@ -7,10 +7,10 @@ from pathlib import Path
 
 from xraysr import plots
 from xraysr.data.pipeline import film_pairs
-from xraysr.data.scan import Film, Skipped
 from xraysr.errors import UserError
 from xraysr.evaluation.evaluate import DEGRADATION, enlarge, to_float
 from xraysr.evaluation.metrics import psnr
+from xraysr.films.finder import Film, Skipped
 from xraysr.pair import Pair
 from xraysr.upscale import Upscaler
 

@@ -11,8 +11,8 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from xraysr.data.scan import Skipped
 from xraysr.files import write_json
+from xraysr.films.finder import Skipped
 from xraysr.pair import Pair
 from xraysr.progress import show
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from xraysr.data.index import index_films
-from xraysr.data.phantom import phantom
 from xraysr.data.pipeline import film_pairs
-from xraysr.data.scan import Film, Skipped
 from xraysr.errors import UserError
 from xraysr.evaluation.evaluate import to_float
 from xraysr.evaluation.metrics import crop_border, psnr
+from xraysr.films.finder import Film, Skipped
+from xraysr.films.index import index_films
 from xraysr.lanczos import degrade
 from xraysr.models import SRNetwork
 from xraysr.pair import Pair
+from xraysr.phantom.film import make_phantom
 from xraysr.spec import ModelSpec
 from xraysr.upscale import Upscaler
 
@@ -53,7 +53,7 @@ class Pixels:
 def phantom_pixels(pair: Pair) -> Pixels:
     """Synthetic films, where the user names none."""
     side = max(*pair.hr, LEAST_PHANTOM)
-    films = [phantom(FIRST_PHANTOM + index, side) for index in range(PHANTOMS)]
+    films = [make_phantom(FIRST_PHANTOM + index, side) for index in range(PHANTOMS)]
     scaled = [(film.pixels / ((1 << film.bits) - 1)).astype(np.float32) for film in films]
     hrs = [image[: pair.hr[0], : pair.hr[1]] for image in scaled]
     check = [(degrade(hr, pair.lr, 8).astype(np.float32), hr) for hr in hrs]

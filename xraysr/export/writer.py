@@ -18,7 +18,7 @@ from xraysr.export.target import Target
 from xraysr.export.tflite import PRECISIONS, attach_card, write_tflite
 from xraysr.files import make_folder
 from xraysr.models import SRNetwork
-from xraysr.models.faithful import FaithfulGenerator
+from xraysr.models.data_consistency import ConsistentGenerator
 from xraysr.pair import Pair
 from xraysr.presets.opening import open_generator
 from xraysr.spec import ModelSpec
@@ -88,7 +88,7 @@ def export_model(
         pair: Sizes of calibration and check; default: the one of the training.
         max_psnr_loss: dB that a quantised export may lose; default 0.1, for int8 0.5.
         faithful: Export the generator followed by the projection onto images that reduce to the
-            film, see `xraysr.models.faithful`; float32 only.
+            film, see `xraysr.models.data_consistency`; float32 only.
         name: Of the served model; default: the preset, or the run's folder, or the file's stem.
         version: Of the served model; default: the next free one.
         overwrite: Replace an earlier export.
@@ -114,7 +114,7 @@ def export_model(
     pixels = film_pixels(Path(films), sizes) if films else phantom_pixels(sizes)
     spec = replace(spec, export={"format": format, "precision": precision})
     if faithful:
-        generator = FaithfulGenerator(generator)
+        generator = ConsistentGenerator(generator)
         radius = generator.receptive_radius
         spec = replace(spec, receptive_radius=radius, export={**spec.export, "faithful": True})
     make_folder(target.path.parent)

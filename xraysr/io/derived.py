@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from xraysr.errors import BadImageError, UserError
 from xraysr.io.derivation import SOURCE_IMAGE, append, code, describe
 from xraysr.io.dicom import SPACINGS, spacing_holders
-from xraysr.io.guard import decoding
 from xraysr.io.modality import modality_of
+from xraysr.io.safe_decoding import decoding
 from xraysr.io.strips import Job
 
 if TYPE_CHECKING:

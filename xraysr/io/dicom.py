@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from xraysr.errors import BadImageError, UserError
-from xraysr.io.guard import content, decoding
 from xraysr.io.modality import Modality, modality_of, stored_bits
 from xraysr.io.pixel_data import check_inflated, decode
 from xraysr.io.radiograph import Radiograph
+from xraysr.io.safe_decoding import content, decoding
 
 if TYPE_CHECKING:
     from pydicom import Dataset, FileDataset

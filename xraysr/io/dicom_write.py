@@ -13,7 +13,7 @@ import numpy as np
 
 from xraysr.errors import BadImageError, UserError
 from xraysr.io.derived import derived, refuse_unfit
-from xraysr.io.guard import decoding
+from xraysr.io.safe_decoding import decoding
 from xraysr.io.secondary_capture import secondary_capture
 from xraysr.io.stored import storage_of
 from xraysr.io.strips import Job, Put

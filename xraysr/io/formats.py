@@ -10,9 +10,9 @@ from pathlib import Path
 from xraysr.errors import BadImageError, UserError
 from xraysr.files import refuse_existing, whole_file
 from xraysr.io import dicom, dicom_write, raster, raster_write
-from xraysr.io.guard import content
 from xraysr.io.provenance import Provenance
 from xraysr.io.radiograph import Radiograph
+from xraysr.io.safe_decoding import content
 from xraysr.io.strips import Job, Sink, StripWriter, cannot_write
 
 DICOM_SUFFIXES = (".dcm", ".dicom")

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from xraysr.errors import BadImageError
-from xraysr.io.apart import GDCM, decode_apart
 from xraysr.io.codestream import claimed_shape
+from xraysr.io.decoding_process import GDCM, decode_apart
 
 if TYPE_CHECKING:
     from pydicom import FileDataset

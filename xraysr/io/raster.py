@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from xraysr.errors import BadImageError
-from xraysr.io.guard import content, decoding
 from xraysr.io.png_rows import check_rows
 from xraysr.io.radiograph import Radiograph
+from xraysr.io.safe_decoding import content, decoding
 
 FORMATS = ("PNG", "JPEG", "TIFF")
 # ITU-R BT.601-7, section 2.5.1: luma from red, green and blue.

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xraysr.errors import BadImageError
-from xraysr.io.guard import decoding
 from xraysr.io.modality import look_up_table, modality_of
 from xraysr.io.radiograph import Radiograph
+from xraysr.io.safe_decoding import decoding
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -3,17 +3,17 @@
 from xraysr.models.discriminator import Discriminator, PatchDiscriminator
 from xraysr.models.edge import EdgeGenerator
 from xraysr.models.features import VGG19Features
-from xraysr.models.generator import Generator
 from xraysr.models.network import SRNetwork
 from xraysr.models.radiograph_features import RadiographFeatures
+from xraysr.models.srresnet import SRResNet
 
-GENERATORS: dict[str, type[SRNetwork]] = {"srresnet": Generator, "edge": EdgeGenerator}
+GENERATORS: dict[str, type[SRNetwork]] = {"srresnet": SRResNet, "edge": EdgeGenerator}
 
 __all__ = [
     "GENERATORS",
     "Discriminator",
     "EdgeGenerator",
-    "Generator",
+    "SRResNet",
     "PatchDiscriminator",
     "RadiographFeatures",
     "SRNetwork",

@@ -13,7 +13,7 @@ from keras import ops
 
 from xraysr.errors import UserError
 from xraysr.files import whole_file
-from xraysr.models.halves import read_halves, write_halves
+from xraysr.models.float16_weights import read_halves, write_halves
 
 WIDTHS = (16, 32, 64, 128)
 SHIPPED = Path(__file__).parent / "weights" / "radiograph_features.npz"

@@ -8,7 +8,7 @@ import numpy as np
 
 from xraysr.errors import UserError
 from xraysr.models import GENERATORS, SRNetwork
-from xraysr.models.halves import halves, read_halves, write_halves
+from xraysr.models.float16_weights import halves, read_halves, write_halves
 from xraysr.models.storage import weights_sha256
 from xraysr.presets.card import REINSTALL, ModelCard, weights_path
 from xraysr.spec import ModelSpec

@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from xraysr.data.scan import Film
+from xraysr.films.finder import Film
 
 PACKAGES = ("xraysr", "tensorflow", "keras", "numpy", "pillow")
 

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xraysr.data.index import FilmIndex, index_films
 from xraysr.data.pipeline import PairCache
 from xraysr.data.remote import is_remote, local_copy
-from xraysr.data.scan import Film, Skipped
 from xraysr.errors import UserError
+from xraysr.films.finder import Film, Skipped
+from xraysr.films.index import FilmIndex, index_films
 from xraysr.progress import track
 from xraysr.training.config import TrainConfig
 

@@ -43,7 +43,7 @@ class SRGAN(keras.Model):
             validation and export; None keeps none.
 
     Example:
-        >>> srgan = SRGAN(Generator.for_pair("64:256"), PatchDiscriminator())
+        >>> srgan = SRGAN(SRResNet.for_pair("64:256"), PatchDiscriminator())
         >>> srgan.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-4))
         >>> srgan.fit(batches, steps_per_epoch=100)
         >>> srgan.phase = "adversarial"

@@ -16,16 +16,16 @@ from xraysr.data.pipeline import PairCache
 from xraysr.io import Radiograph, write
 from xraysr.models.storage import save_generator
 from xraysr.progress import StatusBar
-from xraysr.training.board import Board
 from xraysr.training.build import build_srgan
 from xraysr.training.checkpoints import Checkpoints
 from xraysr.training.config import PLATEAU
 from xraysr.training.devices import is_chief, pipelines
+from xraysr.training.diagnostics import Diagnostics, DivergedError
 from xraysr.training.films import used_films
 from xraysr.training.initial import initialise
 from xraysr.training.run import Run
+from xraysr.training.tensorboard import TensorBoard
 from xraysr.training.validation import Validator, flattened
-from xraysr.training.watch import DivergedError, Watch
 
 LOGS_PER_VALIDATION = 10
 NOT_YET = -1.0
@@ -77,8 +77,8 @@ class Trainer:
         )
         self.validator = Validator(validation, self.srgan.averaged)
         self.scores: dict[int, float] = {}
-        self.watch = Watch()
-        self.board = Board(run.path / "tensorboard") if self.writes else None
+        self.watch = Diagnostics()
+        self.board = TensorBoard(run.path / "tensorboard") if self.writes else None
 
     @property
     def progress(self) -> float:

@@ -17,8 +17,8 @@ from xraysr.errors import BadImageError, UserError
 from xraysr.files import refuse_existing, write_json
 from xraysr.io import Provenance, Radiograph, read_frames, strip_writer
 from xraysr.progress import track
-from xraysr.upscale.consistency import Consistency
-from xraysr.upscale.options import Treatment
+from xraysr.upscale.lr_consistency import Consistency
+from xraysr.upscale.options import UpscaleOptions
 from xraysr.upscale.plan import Job, plan
 from xraysr.upscale.upscaler import Upscaler
 
@@ -59,7 +59,7 @@ class Summary:
 
 
 def upscale_files(
-    upscaler: Upscaler | Treatment,
+    upscaler: Upscaler | UpscaleOptions,
     sources: Sequence[Path],
     out: Path,
     *,
@@ -82,7 +82,7 @@ def upscale_files(
     Raises:
         UserError: if nothing can be enlarged at all, or an output exists or is a source.
     """
-    treatment = upscaler if isinstance(upscaler, Treatment) else Treatment(upscaler)
+    treatment = upscaler if isinstance(upscaler, UpscaleOptions) else UpscaleOptions(upscaler)
     jobs = plan([Path(source) for source in sources], Path(out))
     originals = {job.source.resolve() for job in jobs}
     summary = Summary()
@@ -125,7 +125,7 @@ def _open(source: Path) -> Read:
     return next(films), films
 
 
-def _enlarge(treatment: Treatment, films: Read, job: Job, overwrite: bool) -> float:
+def _enlarge(treatment: UpscaleOptions, films: Read, job: Job, overwrite: bool) -> float:
     """Writes what a file's films become; returns the LR-consistency in dB, of the worst frame."""
     first, others = films
     upscaler, spec = treatment.upscaler, treatment.upscaler.spec

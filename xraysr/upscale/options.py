@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 from xraysr.io import Radiograph
+from xraysr.upscale.data_consistency import ConsistentRuntime
 from xraysr.upscale.ensemble import DeviationRuntime, EnsembleRuntime
-from xraysr.upscale.faithful import FaithfulRuntime
 from xraysr.upscale.maps import added_detail, write_maps
 from xraysr.upscale.upscaler import Runtime, Upscaler
 
 
-class Treatment:
+class UpscaleOptions:
     """An upscaler with what was asked for around it.
 
     Args:
         upscaler: The model as it was opened.
         ensemble: Take the mean over eight views of the film; eight times the work.
-        faithful: Let SR, reduced again, be the film; see `FaithfulRuntime`.
+        faithful: Let SR, reduced again, be the film; see `ConsistentRuntime`.
         maps: Show what was added, and where the network is unsure; eight times the work.
     """
 
@@ -36,7 +36,7 @@ class Treatment:
         if ensemble:
             runtime = EnsembleRuntime(runtime)
         if faithful:
-            runtime = FaithfulRuntime(runtime)
+            runtime = ConsistentRuntime(runtime)
         asked = {"ensemble": ensemble, "faithful": faithful}
         self.names = tuple(name for name, wanted in asked.items() if wanted)
         self.upscaler = Upscaler(runtime, upscaler.tile, upscaler.batch)

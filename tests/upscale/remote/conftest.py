@@ -133,7 +133,7 @@ def serving(kind: str, source: Path, folder: Path) -> Iterator[Any]:
     copy = shutil.copytree(source, folder / source.name)
     labels = {"stable": 1}
     if kind == "local":
-        from xraysr.export.server import LocalServer
+        from xraysr.testing import LocalServer
 
         server: Any = LocalServer(copy, labels=labels)
     elif program := os.environ.get(MODEL_SERVER):

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 import xraysr
 from xraysr.errors import ServerError, UserError
-from xraysr.export.server import LocalServer
 from xraysr.spec import ModelSpec
+from xraysr.testing import LocalServer
 from xraysr.upscale import load
 from xraysr.upscale.remote import connect
 from xraysr.upscale.remote.rest import nested

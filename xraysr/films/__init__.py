@@ -1,0 +1,1 @@
+"""Which files are films, whose they are, and on which side of the split; no TensorFlow."""

@@ -1,0 +1,170 @@
+"""`FilmIndex`: every film of a folder tree with its patient, label and split.
+
+Whatever is no film is listed in `skipped` with the reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+from xraysr.errors import UserError
+from xraysr.films.finder import Film, Skipped, find_films, is_pair_folder, pair_folders
+from xraysr.films.patients import SPLITS, shared_patients, split_of
+from xraysr.io import IMAGE_SUFFIXES
+from xraysr.pair import Pair
+
+ALL_SHARES = (0.75, 0.10, 0.15)
+VAL_FROM_TRAIN = (0.9, 0.1, 0.0)
+
+
+@dataclass(frozen=True)
+class FilmIndex:
+    """The films below `root`, sorted by path.
+
+    Args:
+        root: The folder that was read.
+        films: All films, each in one split.
+        skipped: Files left out, with reasons.
+        val_drawn: Whether val was drawn from the train folder, by patient.
+    """
+
+    root: Path
+    films: tuple[Film, ...]
+    skipped: tuple[Skipped, ...]
+    val_drawn: bool = False
+
+    def of(self, split: str) -> tuple[Film, ...]:
+        """The films of "train", "val" or "test"; may be empty."""
+        return tuple(film for film in self.films if film.split == split)
+
+    def require(self, split: str) -> tuple[Film, ...]:
+        """The films of `split`, or a `UserError` with the counts where there are none."""
+        if films := self.of(split):
+            return films
+        counts = ", ".join(f"{len(self.of(name))} in {name}" for name in SPLITS)
+        raise UserError(
+            f"No {split} films under {self.root}: {counts} "
+            f"({len({film.patient for film in self.films})} patients). Put films into a "
+            f"{split} folder, or add patients; a set in folders can be split anew with --resplit."
+        )
+
+    def summary(self) -> str:
+        """Films, patients and labels per split, and what was skipped, as a few lines."""
+        lines = []
+        for split in SPLITS:
+            films = self.of(split)
+            labels = Counter(film.label for film in films if film.label)
+            text = f"{split}: {len(films)} films of {len({f.patient for f in films})} patients"
+            if labels:
+                text += " (" + ", ".join(f"{n} {name}" for name, n in sorted(labels.items())) + ")"
+            if split == "val" and self.val_drawn:
+                text += ", drawn from train"
+            lines.append(text)
+        reasons = Counter(skipped.reason for skipped in self.skipped)
+        lines += [f"skipped: {n} files, {reason}" for reason, n in sorted(reasons.items())]
+        return "\n".join(lines)
+
+
+def index_films(
+    root: Path, *, resplit: bool = False, allow_shared_patients: bool = False
+) -> FilmIndex:
+    """Finds the films below `root`, at any depth, and gives each a patient, a label and a split.
+
+    Folders named train, val (valid, validation) and test are honoured; without a val folder, 10 %
+    of the train patients become val. Without any of them, or with `resplit`, all films are merged
+    and 75/10/15 % of the patients become train/val/test.
+
+    Args:
+        root: A tree in the layout `{train,val,test}/CLASS/FILM`, in classes, flat, or one pair
+            folder that `xraysr prepare` wrote.
+        resplit: Whether to merge the split folders and split by patient.
+        allow_shared_patients: Whether to accept a patient in two split folders.
+
+    Raises:
+        UserError: if `root` has no films, shares patients between split folders, or has one
+            patient where a split is needed.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise UserError(f"The data folder must be an existing folder. Received: {root}")
+    if pairs := pair_folders(root):
+        raise UserError(
+            f"{root} holds prepared pairs ({', '.join(pairs)}). Name one of them, "
+            f"such as {root / pairs[0]}."
+        )
+    films, skipped = find_films(root)
+    if not films:
+        reasons = Counter(item.reason for item in skipped)
+        seen = "; ".join(f"{n} files, {why}" for why, n in reasons.items()) or "it is empty"
+        raise UserError(
+            f"No films under {root}: {seen}. Films are files named "
+            f"{', '.join(sorted('*' + suffix for suffix in IMAGE_SUFFIXES))}."
+        )
+    return _split(root, films, skipped, resplit, allow_shared_patients)
+
+
+def index_pair_folder(
+    dst: Path, pair: Pair, *, resplit: bool = False, allow_shared_patients: bool = False
+) -> FilmIndex:
+    """The films that `xraysr prepare` wrote for `pair` under `dst`, as `index_films` gives them.
+
+    Raises:
+        UserError: if `dst` does not hold that pair; the message names those it holds.
+    """
+    dst = Path(dst)
+    folder = dst / pair.folder
+    if not is_pair_folder(folder):
+        present = ", ".join(pair_folders(dst)) if dst.is_dir() else ""
+        raise UserError(
+            f"{dst} holds no prepared films for the pair {pair} (no folder {pair.folder}). "
+            f"It holds: {present or 'no pair'}. Write them with: "
+            f"xraysr prepare SRC {dst} --pair {pair}"
+        )
+    return index_films(folder, resplit=resplit, allow_shared_patients=allow_shared_patients)
+
+
+def _split(
+    root: Path, films: list[Film], skipped: list[Skipped], resplit: bool, allow_shared: bool
+) -> FilmIndex:
+    folders = {film.split for film in films if film.split}
+    if resplit or not folders:
+        if len({film.patient for film in films}) == 1:
+            raise UserError(
+                f"One patient only under {root} ({films[0].patient}, {len(films)} films): at least "
+                "3 are needed to split by patient, and 20 or more to give every split some. "
+                "Films already split can lie in folders named train and test."
+            )
+        films = [replace(film, split=split_of(film.patient, ALL_SHARES)) for film in films]
+        return FilmIndex(root, tuple(films), tuple(skipped))
+    reason = "outside the train, val and test folders"
+    skipped = skipped + [Skipped(film.path, reason) for film in films if not film.split]
+    films = [film for film in films if film.split]
+    if not allow_shared:
+        _refuse_shared(root, films)
+    drawn = "val" not in folders and "train" in folders
+    if drawn:
+        films = [
+            replace(film, split=split_of(film.patient, VAL_FROM_TRAIN))
+            if film.split == "train"
+            else film
+            for film in films
+        ]
+    return FilmIndex(root, tuple(films), tuple(skipped), val_drawn=drawn)
+
+
+def _refuse_shared(root: Path, films: list[Film]) -> None:
+    patients = {split: {f.patient for f in films if f.split == split} for split in SPLITS}
+    clashes = []
+    for one, other in combinations(SPLITS, 2):
+        if both := shared_patients(patients[one], patients[other]):
+            names = ", ".join(both[:5]) + (", ..." if len(both) > 5 else "")
+            clashes.append(f"{one} and {other} share {len(both)} patients ({names})")
+    if clashes:
+        raise UserError(
+            f"Patients must stand on one side of a split; under {root} {'; '.join(clashes)}. "
+            "Scores would be too good. Pass --resplit to merge the folders and split by patient, "
+            "or --allow-shared-patients to take the folders as they are."
+        )

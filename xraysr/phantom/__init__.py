@@ -1,0 +1,1 @@
+"""Synthetic chest films by physics, so that everything runs with no download."""
