@@ -42,7 +42,8 @@ def doubled(path: Path) -> Path:
     films = read_frames(path)
     first = next(films)
     size = 2 * first.size[0], 2 * first.size[1]
-    with strip_writer(out, size, first, frames=first.frame[1], provenance=PROVENANCE) as writer:
+    like = replace(first, provenance=PROVENANCE)
+    with strip_writer(out, size, like, frames=first.frame[1]) as writer:
         for film in (first, *films):
             writer.write(film.pixels.repeat(2, 0).repeat(2, 1))
     return out
@@ -153,7 +154,7 @@ def test_other_classes_that_lack_something(tmp_path: Path, kind: str) -> None:
 
 def test_one_frame_of_several(tmp_path: Path) -> None:
     source = conformant(tmp_path / "film.dcm", "7.3", **FRAMES)
-    write(tmp_path / "one.dcm", read(source, 2))
+    write(tmp_path / "one.dcm", read(source, frame=2))
     assert errors(tmp_path / "one.dcm") == set()
 
 
@@ -169,7 +170,7 @@ def test_a_modality_lut_that_became_stored_values(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bits", [8, 12])
 def test_pictures(tmp_path: Path, bits: int) -> None:
     film = Radiograph(np.zeros((5, 7), np.float32), bits, (0.1, 0.1), lossy=bits == 8)
-    write(tmp_path / "a.dcm", film, provenance=PROVENANCE)
+    write(tmp_path / "a.dcm", replace(film, provenance=PROVENANCE))
     assert errors(tmp_path / "a.dcm") == set()
 
 
@@ -177,7 +178,7 @@ def no_new_errors(source: Path, folder: Path) -> None:
     film = read(source)
     write(folder / "same.dcm", film)
     large = replace(film, pixels=film.pixels.repeat(2, 0).repeat(2, 1))
-    write(folder / "large.dcm", large, provenance=PROVENANCE)
+    write(folder / "large.dcm", replace(large, provenance=PROVENANCE))
     for out in (folder / "same.dcm", folder / "large.dcm"):
         assert errors(out) <= errors(source)
 

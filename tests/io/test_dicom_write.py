@@ -43,7 +43,8 @@ def enlarged(radiograph: Radiograph, scale: int = 3) -> Radiograph:
 def written(source: Path, scale: int = 3, provenance: Provenance | None = None) -> FileDataset:
     """The file at `source` enlarged by repeating pixels, and written as DICOM."""
     path = source.with_name("out.dcm")
-    write(path, enlarged(read(source), scale), overwrite=True, provenance=provenance)
+    film = replace(enlarged(read(source), scale), provenance=provenance)
+    write(path, film, overwrite=True)
     return dcmread(path)
 
 
@@ -480,9 +481,8 @@ def test_digital_radiographs_keep_their_class(save_dicom: SaveDicom) -> None:
 def test_real_films(shared_data: Path, tmp_path: Path) -> None:
     for path in sorted((shared_data / "dicom").glob("*.dcm")):
         radiograph = read(path)
-        write(
-            tmp_path / path.name, enlarged(radiograph, 2), provenance=replace(PROVENANCE, scale=2)
-        )
+        made = replace(PROVENANCE, scale=2)
+        write(tmp_path / path.name, replace(enlarged(radiograph, 2), provenance=made))
         again = read(tmp_path / path.name)
         assert again.bits == radiograph.bits
         np.testing.assert_allclose(again.pixels, enlarged(radiograph, 2).pixels, atol=2e-5)

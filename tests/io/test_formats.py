@@ -50,10 +50,21 @@ def test_text_is_called_text(tmp_path: Path, suffix: str) -> None:
         read(path)
 
 
-@pytest.mark.parametrize("content", [b"\x89PN", b"GIF89a\x01\x00\x01\x00", bytes(600)])
-def test_other_content_is_refused(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"\x89PN", "neither PNG, JPEG, TIFF nor DICOM"),
+        (bytes(600), "neither PNG, JPEG, TIFF nor DICOM"),
+        (b"GIF89a\x01\x00\x01\x00", "GIF"),
+        (b"BM" + bytes(60), "BMP"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "WebP"),
+        (b"%PDF-1.7\n", "PDF"),
+        (bytes(344) + b"n+1\x00", "NIfTI"),
+    ],
+)
+def test_other_content_is_refused_by_name(tmp_path: Path, content: bytes, kind: str) -> None:
     (tmp_path / "a.png").write_bytes(content)
-    with pytest.raises(BadImageError, match=r"a\.png is not an image.*neither PNG"):
+    with pytest.raises(BadImageError, match=rf"a\.png is not an image.*its content is {kind}"):
         read(tmp_path / "a.png")
 
 

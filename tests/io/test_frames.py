@@ -43,19 +43,19 @@ def test_every_frame_in_order(frames: Path, syntax: str | None) -> None:
     assert [film.frame for film in films] == [(1, 3), (2, 3), (3, 3)]
     np.testing.assert_array_equal([film.stored() for film in films], FRAMES)
     for number in (1, 2, 3):
-        np.testing.assert_array_equal(read(frames, number).stored(), FRAMES[number - 1])
+        np.testing.assert_array_equal(read(frames, frame=number).stored(), FRAMES[number - 1])
 
 
 def test_a_film_alone_is_one_frame(save_dicom: SaveDicom, tmp_path: Path) -> None:
     path = save_dicom(FRAMES[0])
     (film,) = read_frames(path)
     assert film.frame == (1, 1)
-    np.testing.assert_array_equal(film.stored(), read(path, 1).stored())
+    np.testing.assert_array_equal(film.stored(), read(path, frame=1).stored())
     write(tmp_path / "a.png", Radiograph(np.zeros((2, 3), np.float32)))
     (picture,) = read_frames(tmp_path / "a.png")
-    assert picture.frame == (1, 1) and read(tmp_path / "a.png", 1).size == (2, 3)
+    assert picture.frame == (1, 1) and read(tmp_path / "a.png", frame=1).size == (2, 3)
     with pytest.raises(UserError, match=r"a\.png: frame must be 1.*Received: 2"):
-        read(tmp_path / "a.png", 2)
+        read(tmp_path / "a.png", frame=2)
 
 
 def test_several_need_a_name(frames: Path) -> None:
@@ -63,7 +63,7 @@ def test_several_need_a_name(frames: Path) -> None:
         read(frames)
     for number in (0, 4, -1):
         with pytest.raises(UserError, match=f"frame must be 1 to 3. Received: {number}"):
-            read(frames, number)
+            read(frames, frame=number)
 
 
 def test_frames_are_read_when_they_are_asked_for(frames: Path) -> None:
@@ -117,7 +117,7 @@ def test_all_of_them_go_through(frames: Path, tmp_path: Path) -> None:
 
 
 def test_one_of_them_becomes_a_film(frames: Path, tmp_path: Path) -> None:
-    write(tmp_path / "out.dcm", read(frames, 2))
+    write(tmp_path / "out.dcm", read(frames, frame=2))
     after = dcmread(tmp_path / "out.dcm")
     assert after.NumberOfFrames == 1
     np.testing.assert_array_equal(after.pixel_array, FRAMES[1])

@@ -38,7 +38,9 @@ def test_what_it_says(tmp_path: Path, bits: int) -> None:
 
 
 def test_an_enlarged_one_is_derived(tmp_path: Path) -> None:
-    with strip_writer(tmp_path / "a.dcm", (12, 18), film(8), provenance=PROVENANCE) as writer:
+    with strip_writer(
+        tmp_path / "a.dcm", (12, 18), replace(film(8), provenance=PROVENANCE)
+    ) as writer:
         writer.write(film(8).pixels.repeat(2, 0).repeat(2, 1))
     made = dcmread(tmp_path / "a.dcm")
     np.testing.assert_allclose(made.NominalScannedPixelSpacing, [0.1, 0.2])
@@ -47,7 +49,7 @@ def test_an_enlarged_one_is_derived(tmp_path: Path) -> None:
     assert "SourceImageSequence" not in made
     # The spacing of a film that is enlarged already is its own.
     large = replace(film(8), pixels=np.zeros((12, 18), np.float32))
-    write(tmp_path / "b.dcm", large, provenance=PROVENANCE)
+    write(tmp_path / "b.dcm", replace(large, provenance=PROVENANCE))
     np.testing.assert_allclose(dcmread(tmp_path / "b.dcm").NominalScannedPixelSpacing, [0.2, 0.4])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING
 
-from xraysr.io.provenance import Provenance, ascii_line
+from xraysr.io.radiograph import Provenance, ascii_line
 from xraysr.version import __version__
 
 if TYPE_CHECKING:

@@ -77,7 +77,7 @@ def refuse_unfit(job: Job) -> None:
             pixels of one bit.
         UserError: if its size is no multiple of its source's, or not the one of the provenance.
     """
-    header, provenance = job.like.header, job.provenance
+    header, provenance = job.like.header, job.like.provenance
     if header is None:
         return
     source = job.like.source or Path("DICOM header")
@@ -129,7 +129,7 @@ def derived(job: Job) -> Dataset:
     _bits(header)
     _loss(header, job.like.lossy)
     _grid(header, job.size, scale)
-    describe(header, job.provenance, scale)
+    describe(header, job.like.provenance, scale)
     return header
 
 

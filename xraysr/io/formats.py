@@ -10,7 +10,6 @@ from pathlib import Path
 from xraysr.errors import BadImageError, UserError
 from xraysr.files import refuse_existing, whole_file
 from xraysr.io import dicom, dicom_write, raster, raster_write
-from xraysr.io.provenance import Provenance
 from xraysr.io.radiograph import Radiograph
 from xraysr.io.safe_decoding import content
 from xraysr.io.strips import Job, Sink, StripWriter, cannot_write
@@ -28,17 +27,62 @@ SINKS: dict[str, Sink] = {
 IMAGE_SUFFIXES = tuple(SINKS)
 
 DICOM_MARKER = slice(128, 132)
-RASTER_MARKERS = (
-    b"\x89PNG\r\n\x1a\n",
-    b"\xff\xd8\xff",
-    b"II*\x00",
-    b"MM\x00*",
-    b"II+\x00",
-    b"MM\x00+",
+READABLE = ("DICOM", "JPEG", "PNG", "TIFF")
+# What a file is, where the bytes that say so begin, and those bytes.
+MARKERS = (
+    ("PNG", 0, b"\x89PNG\r\n\x1a\n"),
+    ("JPEG", 0, b"\xff\xd8\xff"),
+    ("TIFF", 0, b"II*\x00"),
+    ("TIFF", 0, b"MM\x00*"),
+    ("TIFF", 0, b"II+\x00"),
+    ("TIFF", 0, b"MM\x00+"),
+    ("JPEG 2000", 0, b"\x00\x00\x00\x0cjP  \r\n\x87\n"),
+    ("JPEG 2000", 0, b"\xff\x4f\xff\x51"),
+    ("JPEG XL", 0, b"\x00\x00\x00\x0cJXL \r\n\x87\n"),
+    ("JPEG XL", 0, b"\xff\x0a"),
+    ("JPEG XR", 0, b"II\xbc"),
+    ("AVIF", 4, b"ftypavif"),
+    ("HEIC", 4, b"ftyphei"),
+    ("HEIC", 4, b"ftypmif1"),
+    ("MP4", 4, b"ftyp"),
+    ("BMP", 0, b"BM"),
+    ("GIF", 0, b"GIF8"),
+    ("OpenEXR", 0, b"\x76\x2f\x31\x01"),
+    ("PSD", 0, b"8BPS"),
+    ("FITS", 0, b"SIMPLE  ="),
+    ("NIfTI", 344, b"n+1\x00"),
+    ("NIfTI", 344, b"ni1\x00"),
+    ("NIfTI", 4, b"n+2\x00\r\n"),
+    ("NRRD", 0, b"NRRD000"),
+    ("MetaImage", 0, b"ObjectType"),
+    ("HDF5", 0, b"\x89HDF\r\n\x1a\n"),
+    ("MATLAB", 0, b"MATLAB"),
+    ("NumPy", 0, b"\x93NUMPY"),
+    ("PDF", 0, b"%PDF-"),
+    ("PostScript", 0, b"%!PS"),
+    ("ZIP", 0, b"PK\x03\x04"),
+    ("gzip", 0, b"\x1f\x8b"),
+    ("bzip2", 0, b"BZh"),
+    ("xz", 0, b"\xfd7zXZ\x00"),
+    ("Zstandard", 0, b"\x28\xb5\x2f\xfd"),
+    ("7-Zip", 0, b"7z\xbc\xaf\x27\x1c"),
+    ("program", 0, b"\x7fELF"),
+    ("SQLite", 0, b"SQLite format 3\x00"),
+    ("PGM", 0, b"P5\n"),
+    ("PGM", 0, b"P5 "),
+    ("Analyze", 0, b"\x5c\x01\x00\x00"),
+    ("Analyze", 0, b"\x00\x00\x01\x5c"),
 )
 
 
-def read(path: str | Path, frame: int | None = None) -> Radiograph:
+def read(
+    path: str | Path,
+    *,
+    frame: int | None = None,
+    page: int | None = None,
+    bits: int | None = None,
+    value_range: tuple[float, float] | None = None,
+) -> Radiograph:
     """Reads one film; pixels float32 (height, width) in [0, 1], bones bright.
 
     The format is told by the file's first bytes, so a DICOM file needs no suffix and a wrong
@@ -47,6 +91,9 @@ def read(path: str | Path, frame: int | None = None) -> Radiograph:
     Args:
         path: The file.
         frame: Which film of a multi-frame DICOM file, counted from 1; None for a file of one.
+        page: Which page of a TIFF, counted from 1; None for the first of full size.
+        bits: Bits that the values of a PNG or TIFF have, where the file does not say so.
+        value_range: The values of a float TIFF that become 0 and 1; None where they are 0 and 1.
 
     Raises:
         UserError: if there is no such file, or no such frame in it.
@@ -55,13 +102,20 @@ def read(path: str | Path, frame: int | None = None) -> Radiograph:
     """
     path = Path(path)
     if _is_dicom(path):
-        return dicom.read_dicom(path, frame)
+        return dicom.read_dicom(path, frame=frame)
     if frame not in (None, 1):
         raise UserError(f"{path}: frame must be 1, as it holds one film. Received: {frame}")
     return raster.read_raster(path)
 
 
-def read_frames(path: str | Path) -> Iterator[Radiograph]:
+def read_frames(
+    path: str | Path,
+    *,
+    frame: int | None = None,
+    page: int | None = None,
+    bits: int | None = None,
+    value_range: tuple[float, float] | None = None,
+) -> Iterator[Radiograph]:
     """Every film of a file in order: one, or those of a multi-frame DICOM file.
 
     Each is read when it is asked for; its `frame` is (number from 1, how many there are).
@@ -76,13 +130,7 @@ def read_frames(path: str | Path) -> Iterator[Radiograph]:
     return iter([raster.read_raster(path)])
 
 
-def write(
-    path: str | Path,
-    radiograph: Radiograph,
-    *,
-    overwrite: bool = False,
-    provenance: Provenance | None = None,
-) -> None:
+def write(path: str | Path, radiograph: Radiograph, *, overwrite: bool = False) -> None:
     """Writes one film, whole or not at all, in the format of the suffix.
 
     PNG and TIFF hold 8 bits up to `bits == 8`, else 16; JPEG always holds 8. PNG and JPEG are
@@ -96,9 +144,7 @@ def write(
             not fit the format.
         BadImageError: if the header of the film is damaged.
     """
-    with strip_writer(
-        path, radiograph.size, radiograph, overwrite=overwrite, provenance=provenance
-    ) as writer:
+    with strip_writer(path, radiograph.size, radiograph, overwrite=overwrite) as writer:
         writer.write(radiograph.pixels)
 
 
@@ -110,7 +156,6 @@ def strip_writer(
     *,
     frames: int = 1,
     overwrite: bool = False,
-    provenance: Provenance | None = None,
 ) -> Iterator[StripWriter]:
     """Writes a film as its rows come; the file appears whole when the block ends, or not at all.
 
@@ -120,11 +165,11 @@ def strip_writer(
     Args:
         path: The file.
         size: (height, width) in pixels of what is written.
-        like: The film it is made from, at any size: its bits, spacing, header and padding count.
+        like: The film it is made from, at any size: its bits, spacing, header, padding
+            and provenance count.
         frames: How many films of that size follow each other; more than one needs DICOM, and
             `like` is the first of a file with as many.
         overwrite: Replace the file if it exists.
-        provenance: What made it.
 
     Raises:
         UserError: as `write`.
@@ -139,7 +184,7 @@ def strip_writer(
         ...             writer.write(rows)
     """
     path = Path(path)
-    job = Job(size, like, frames, provenance)
+    job = Job(size, like, frames)
     sink = _sink(path, job)
     refuse_existing(path, overwrite)
     caller: BaseException | None = None
@@ -172,15 +217,33 @@ def _sink(path: Path, job: Job) -> Sink:
     return SINKS[suffix]
 
 
+def kind_of(path: str | Path) -> str:
+    """What a file is, told by its first bytes: a name for people, such as "PNG" or "WebP".
+
+    `READABLE` holds those that `read` takes; "unknown" is what has no name here.
+
+    Raises:
+        UserError: if there is no such file.
+        BadImageError: if it cannot be read, or is empty.
+    """
+    start = content(Path(path), 512)
+    if start[DICOM_MARKER] == b"DICM":  # before the others: its first 128 bytes may be a TIFF
+        return "DICOM"
+    for kind, at, marker in MARKERS:
+        if start[at:].startswith(marker):
+            return kind
+    if start.startswith(b"RIFF"):
+        return {b"WEBP": "WebP", b"AVI ": "AVI", b"WAVE": "WAV"}.get(start[8:12], "RIFF")
+    return "text" if _is_text(start) else "unknown"
+
+
 def _is_dicom(path: Path) -> bool:
     """Whether `path` is DICOM, and not another format that `raster` reads."""
-    start = content(path, 512)
-    if start[DICOM_MARKER] == b"DICM":  # before the others: its first 128 bytes may be a TIFF
-        return True
-    if start.startswith(RASTER_MARKERS):
-        return False
-    kind = "text" if _is_text(start) else "neither PNG, JPEG, TIFF nor DICOM"
-    raise BadImageError(f"{path} is not an image this program reads: its content is {kind}")
+    kind = kind_of(path)
+    if kind in READABLE:
+        return kind == "DICOM"
+    found = "neither PNG, JPEG, TIFF nor DICOM" if kind == "unknown" else kind
+    raise BadImageError(f"{path} is not an image this program reads: its content is {found}")
 
 
 def _is_text(start: bytes) -> bool:

@@ -1,15 +1,66 @@
-"""`Radiograph`: one film in memory, as every other part of xraysr receives it."""
+"""`Radiograph`: one film in memory, with what its file said and what was noticed about it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xraysr.version import __version__
+
 if TYPE_CHECKING:
     from pydicom import Dataset
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What a reader should know about a film, though it is no error.
+
+    Args:
+        code: What kind of thing it is, such as "range-12-in-16", for counting.
+        text: What was found, what was done, and which argument changes it.
+    """
+
+    code: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Which model enlarged a film, for the file that is written.
+
+    Args:
+        model: Name of the model.
+        weights_sha256: SHA-256 of its weights, in hexadecimal.
+        scale: HR pixels per LR pixel.
+        version: Version of xraysr.
+        options: What else was asked for, such as "faithful" or "ensemble".
+    """
+
+    model: str
+    weights_sha256: str
+    scale: int
+    version: str = __version__
+    options: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """All of it in one line of ASCII, as DICOM, PNG, JPEG and TIFF can carry it."""
+        options = "".join(f", {option}" for option in self.options)
+        return ascii_line(
+            f"xraysr {self.version}, model {self.model} (weights sha256 {self.weights_sha256}), "
+            f"x{self.scale}{options}: detail may be synthetic"
+        )
+
+
+def ascii_line(text: str) -> str:
+    """`text` in one line; letters beyond ASCII become question marks."""
+    return " ".join(text.encode("ascii", "replace").decode("ascii").split())
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +78,9 @@ class Radiograph:
             (DICOM's PixelPaddingValue). None where there are none.
         lossy: Its file was compressed with loss.
         frame: Which film of how many its file holds, counted from 1.
+        notices: What a reader should know about it.
+        provenance: The model that enlarged it; None for a film as it was read. Whatever writes a
+            film that has one marks it as synthetic.
     """
 
     pixels: np.ndarray
@@ -37,6 +91,8 @@ class Radiograph:
     padding: np.ndarray | None = None
     lossy: bool = False
     frame: tuple[int, int] = (1, 1)
+    notices: tuple[Notice, ...] = ()
+    provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.dtype != np.float32:
@@ -49,6 +105,10 @@ class Radiograph:
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
         return self.pixels.shape  # type: ignore[return-value]
+
+    def with_notices(self, *notices: Notice) -> Radiograph:
+        """The same film with `notices` after those it has."""
+        return replace(self, notices=(*self.notices, *notices))
 
     def stored(self) -> np.ndarray:
         """Pixels as the integers a file holds: uint8 up to 8 bits, else uint16."""

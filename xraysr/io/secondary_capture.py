@@ -50,5 +50,6 @@ def secondary_capture(job: Job) -> Dataset:
     if job.like.lossy:
         header.LossyImageCompression = "01"
         header.LossyImageCompressionMethod = "ISO_10918_1"
-    describe(header, job.provenance, job.provenance.scale if job.provenance else scale)
+    made = job.like.provenance
+    describe(header, made, made.scale if made else scale)
     return header

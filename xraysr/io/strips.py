@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from xraysr.errors import UserError
-from xraysr.io.provenance import Provenance
 from xraysr.io.radiograph import Radiograph
 
 PIECE = 1 << 20  # pixels that are converted at once, since this is done in float64
@@ -24,15 +23,13 @@ class Job:
 
     Args:
         size: (height, width) of each film in pixels.
-        like: The film it was made from, or the film itself.
+        like: The film it was made from, or the film itself; its provenance is the output's.
         frames: How many films go into the file.
-        provenance: What made it, where that is known.
     """
 
     size: tuple[int, int]
     like: Radiograph
     frames: int = 1
-    provenance: Provenance | None = None
 
 
 # Opens the file and yields what takes one strip; what remains to be written follows on exit.

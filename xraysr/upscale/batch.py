@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from math import isfinite
 from pathlib import Path
@@ -132,9 +132,8 @@ def _enlarge(treatment: UpscaleOptions, films: Read, job: Job, overwrite: bool) 
     size, frames = upscaler.size(first.size), first.frame[1]
     provenance = Provenance(spec.name, spec.weights_sha256, spec.scale, options=treatment.names)
     found, maps = [], []
-    with strip_writer(
-        job.target, size, first, frames=frames, overwrite=overwrite, provenance=provenance
-    ) as writer:
+    like = replace(first, provenance=provenance)
+    with strip_writer(job.target, size, like, frames=frames, overwrite=overwrite) as writer:
         for film in chain((first,), others):
             consistency = Consistency(film.pixels, upscaler.scale)
             whole = []

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from xraysr.errors import UserError
-from xraysr.io import Radiograph
+from xraysr.io import Provenance, Radiograph
 from xraysr.spec import ModelSpec
 from xraysr.upscale.tiles import SizeError, least_tile, run_strips
 
@@ -120,11 +120,15 @@ class Upscaler:
         return size[0] * self.scale, size[1] * self.scale
 
     def around(self, film: Radiograph, pixels: np.ndarray) -> Radiograph:
-        """What `film` becomes: `pixels`, its bits, header and source, its spacing divided."""
+        """What `film` becomes: `pixels`, its bits, header and source, its spacing divided.
+
+        Its provenance is this model.
+        """
         spacing = film.spacing
         if spacing is not None:
             spacing = spacing[0] / self.scale, spacing[1] / self.scale
-        return replace(film, pixels=pixels, spacing=spacing)
+        made = Provenance(self.spec.name, self.spec.weights_sha256, self.scale)
+        return replace(film, pixels=pixels, spacing=spacing, provenance=made)
 
     def _strips(self, images: np.ndarray) -> Iterator[np.ndarray]:
         """Strips (n, rows, scale width, 1) of images (n, height, width, 1), checked."""

@@ -1,14 +1,15 @@
-"""What made a film, in one line that every format can carry."""
+"""What a film carries with it: notices, and what made it, in every format."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from xraysr.io import Provenance, Radiograph, write
+from xraysr.io import Notice, Provenance, Radiograph, read, write
 from xraysr.version import __version__
 
 FILM = Radiograph(np.zeros((4, 6), np.float32), 12)
@@ -30,11 +31,16 @@ def test_the_text_is_one_line_of_ascii() -> None:
     assert text.isascii() and "\n" not in text and "gr??e ? x" in text
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".dcm"])
 def test_pictures_carry_it(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     made = Provenance("edge-x4", "ab" * 32, 4)
-    write(path, FILM, provenance=made)
+    write(path, replace(FILM, provenance=made))
+    if suffix == ".dcm":
+        header = read(path).header
+        assert header is not None and header.SyntheticData == "YES"
+        assert header.DerivationDescription == made.text
+        return
     with Image.open(path) as image:
         found = {
             ".png": image.info.get("Description"),
@@ -44,3 +50,11 @@ def test_pictures_carry_it(tmp_path: Path, suffix: str) -> None:
     assert found[suffix] == made.text
     write(path, FILM, overwrite=True)
     assert b"synthetic" not in path.read_bytes()
+
+
+def test_notices_come_after_those_that_are_there() -> None:
+    one, two = Notice("a", "First."), Notice("b", "Second.")
+    noticed = FILM.with_notices(one).with_notices(two)
+    assert noticed.notices == (one, two)
+    assert FILM.notices == ()
+    assert str(one) == "a: First."
