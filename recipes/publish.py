@@ -34,7 +34,7 @@ from xraysr.spec import ModelSpec
 from xraysr.training.config import TrainConfig
 from xraysr.training.run import Run
 from xraysr.upscale import Upscaler
-from xraysr.upscale.keras_model import KerasRuntime
+from xraysr.upscale.runtimes import KerasRuntime
 
 HERE = Path(__file__).resolve().parent
 HR_SIZES = {"nih_chest_xray": (128, 256, 512), "kermany_224": (128,)}

@@ -18,7 +18,7 @@ from xraysr.models.storage import load_generator
 from xraysr.spec import ModelSpec
 from xraysr.upscale import load
 from xraysr.upscale.edge import EdgeRuntime, EdgeUpscaler
-from xraysr.upscale.keras_model import KerasRuntime
+from xraysr.upscale.runtimes import KerasRuntime
 
 WITHOUT_TENSORFLOW = """
 import sys

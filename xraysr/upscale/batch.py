@@ -17,7 +17,7 @@ from xraysr.errors import BadImageError, UserError
 from xraysr.files import refuse_existing, write_json
 from xraysr.io import Provenance, Radiograph, read_frames, strip_writer
 from xraysr.progress import track
-from xraysr.upscale.lr_consistency import Consistency
+from xraysr.upscale.data_consistency import Consistency
 from xraysr.upscale.options import UpscaleOptions
 from xraysr.upscale.plan import Job, plan
 from xraysr.upscale.upscaler import Upscaler

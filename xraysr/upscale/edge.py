@@ -60,8 +60,10 @@ class EdgeRuntime:
     """
 
     def __init__(self, path: Path, threads: int = 2) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as error:
+            raise UserError(".tflite files need LiteRT: pip install ai-edge-litert") from error
         self._path = path
         self.spec = read_card(path)
         try:
@@ -71,6 +73,9 @@ class EdgeRuntime:
         except (ValueError, RuntimeError, IndexError) as error:
             raise UserError(f"{path} is not a TFLite model that can be read: {error}") from error
         self._shape: tuple[int, ...] | None = None
+        # Grey levels that it tells apart, where it is whole in int8.
+        whole = {self._input["dtype"], self._output["dtype"]} != {np.float32}
+        self.levels = 256 if whole else None
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """(n, height, width, 1) float32 in [0, 1] to the same, `scale` times as large.

@@ -49,17 +49,17 @@ def _runtime(path: Path) -> Runtime:
 
         return EdgeRuntime(path)
     if path.suffix == ".onnx":
-        from xraysr.upscale.onnx import OnnxRuntime
+        from xraysr.upscale.runtimes import OnnxRuntime
 
         return OnnxRuntime(path)
     if (folder := latest_version(path)) is not None:
-        from xraysr.upscale.saved_model import SavedModelRuntime
+        from xraysr.upscale.runtimes import SavedModelRuntime
 
         return SavedModelRuntime(folder)
     run = (path / "config.json").is_file()
     if path.exists() and not run and path.suffix != ".keras":
         raise UserError(f"{path} is not a model. Expected {FORMATS}.")
-    from xraysr.upscale.keras_model import KerasRuntime
+    from xraysr.upscale.runtimes import KerasRuntime
 
     return KerasRuntime.open(path)
 

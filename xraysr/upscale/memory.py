@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from xraysr.errors import UserError
 from xraysr.spec import ModelSpec
 from xraysr.upscale.tiles import least_tile
 
-PROBE = "xraysr.upscale.probe"  # what is measured runs there
+# Runs in a process of its own, without the current folder among the places to import from.
+PROBE = "import sys; from xraysr.upscale.memory import probe; probe(*sys.argv[1:])"
 PROBES = (64, 160)  # sides in LR pixels at which memory is measured
 PROBE_SECONDS = 120
 MARGIN = 0.9  # of the ceiling is planned with; the rest is for the image's own arrays
@@ -27,7 +30,7 @@ def tile_within(memory_mb: float, path: Path, spec: ModelSpec, threads: int) -> 
     Raises:
         UserError: if the smallest tile takes more.
     """
-    words = [sys.executable, "-m", PROBE, str(path), str(threads)]
+    words = [sys.executable, "-P", "-c", PROBE, str(path), str(threads)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=PROBE_SECONDS)
     if done.returncode:
         raise UserError(f"The memory of {path} cannot be measured: {done.stderr[-300:]}")
@@ -44,6 +47,20 @@ def tile_within(memory_mb: float, path: Path, spec: ModelSpec, threads: int) -> 
             f"Received: memory_mb={memory_mb:g}"
         )
     return tile
+
+
+def probe(path: str, threads: str) -> None:
+    """Prints peak bytes before a model is opened, and after one image of each of `PROBES`."""
+    import ai_edge_litert.interpreter  # noqa: F401  its own memory does not count
+
+    from xraysr.upscale.edge import EdgeRuntime
+
+    peaks = [peak_bytes()]
+    runtime = EdgeRuntime(Path(path), int(threads))
+    for side in PROBES:
+        runtime.run(np.zeros((1, side, side, 1), np.float32))
+        peaks.append(peak_bytes())
+    print(json.dumps(peaks))
 
 
 def peak_bytes() -> int:

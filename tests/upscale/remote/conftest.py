@@ -34,7 +34,7 @@ def no_environment(monkeypatch):
         "HTTP_PROXY",
     ):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("xraysr.upscale.remote.connection.PAUSES", (0.01, 0.02, 0.05, 0.05))
+    monkeypatch.setattr("xraysr.upscale.remote.runtime.PAUSES", (0.01, 0.02, 0.05, 0.05))
 
 
 @pytest.fixture(scope="session")

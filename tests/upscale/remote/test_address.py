@@ -8,8 +8,7 @@ import pytest
 
 from xraysr.errors import UserError
 from xraysr.upscale.remote import connect
-from xraysr.upscale.remote.access import Access
-from xraysr.upscale.remote.address import Address
+from xraysr.upscale.remote.address import Access, Address
 
 WITHOUT = """
 import json, sys
@@ -138,3 +137,23 @@ def test_arguments_that_cannot_be(argument):
 def test_an_address_costs_no_heavy_import():
     result = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True)
     assert json.loads(result.stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "module", "package"),
+    [
+        ("http://h:1/v1/models/chest", "requests", "requests"),
+        ("grpc://h:1/chest", "grpc", "grpcio"),
+        ("grpc://h:1/chest", "tensorflow_serving", "tensorflow-serving-api"),
+    ],
+)
+def test_what_is_not_installed_is_named(address, module, package):
+    script = (
+        f"import sys; sys.modules[{module!r}] = None\n"
+        f"from xraysr.errors import UserError\nfrom xraysr.upscale.remote import connect\n"
+        f"try:\n    connect({address!r})\nexcept UserError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == (
+        f"{address} needs {package}, and that is not installed here. pip install {package}\n"
+    ), done.stderr

@@ -135,7 +135,7 @@ def test_a_server_that_starts_late_is_found(model, monkeypatch):
             server.start()
         threading.Event().wait(0.6)
 
-    monkeypatch.setattr("xraysr.upscale.remote.connection.time.sleep", sleep)
+    monkeypatch.setattr("xraysr.upscale.remote.runtime.time.sleep", sleep)
     assert connect(f"grpc://127.0.0.1:{port}/repeat").scale == 2
     server.stop(None).wait()
 
@@ -277,3 +277,16 @@ def test_a_certificate_of_another_host(model, certificate):
 
 def test_tls_where_there_is_none(model, address):
     assert "No secure connection to" in refusal(address.replace("grpc:", "grpcs:"))
+
+
+def test_nothing_for_this_machine_goes_to_a_proxy(address, monkeypatch):
+    """Least of all a token, which would pass through it readable."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.setblocking(False)
+        for name in ("grpc_proxy", "http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        for name in ("no_grpc_proxy", "no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        assert connect(address, token="secret").scale == 2
+        with pytest.raises(BlockingIOError):
+            proxy.accept()

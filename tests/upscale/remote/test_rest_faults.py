@@ -288,3 +288,16 @@ def test_tls_where_there_is_none(model, address):
 def test_a_host_that_cannot_be(model):
     with pytest.raises(ServerError, match="No request can be sent to .* Check the address"):
         connect("http://.a/v1/models/repeat")
+
+
+def test_nothing_for_this_machine_goes_to_a_proxy(address, monkeypatch):
+    """Least of all a token, which plain HTTP would carry for all to read."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.setblocking(False)
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        assert connect(address, token="secret").scale == 2
+        with pytest.raises(BlockingIOError):
+            proxy.accept()

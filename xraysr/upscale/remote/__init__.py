@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from xraysr.errors import UserError
-from xraysr.upscale.remote.access import Access
-from xraysr.upscale.remote.address import Address
-from xraysr.upscale.remote.connection import Connection
-from xraysr.upscale.remote.runtime import RemoteRuntime
+from xraysr.upscale.remote.address import Access, Address
+from xraysr.upscale.remote.runtime import Connection, RemoteRuntime
 from xraysr.upscale.upscaler import Upscaler
 
 __all__ = ["Address", "connect"]
+
+# What the protocols import, and the package that brings it.
+PACKAGES = {
+    "requests": "requests",
+    "grpc": "grpcio",
+    "tensorflow": "tensorflow",
+    "tensorflow_serving": "tensorflow-serving-api",
+}
 
 
 def connect(
@@ -38,7 +44,7 @@ def connect(
             s of https and grpcs all is sent over TLS.
         token: Sent as `authorization: Bearer TOKEN`, for the proxy that stands before TF Serving;
             "" for none. By default the environment variable XRAYSR_TOKEN. It goes over TLS or to
-            this machine, nowhere else.
+            this machine, nowhere else; to this machine no proxy of the environment is used.
         ca_file: PEM file of the authorities that sign the server's certificate. By default the
             environment variable XRAYSR_CA_FILE, else the public authorities that the libraries
             requests and grpc bring along.
@@ -66,10 +72,18 @@ def connect(
 
 
 def _connection(address: Address, access: Access, timeout: float) -> Connection:
-    if address.rest:
-        from xraysr.upscale.remote.rest import RestConnection
+    try:
+        if address.rest:
+            from xraysr.upscale.remote.rest import RestConnection
 
-        return RestConnection(address, access, timeout)
-    from xraysr.upscale.remote.rpc import RpcConnection
+            return RestConnection(address, access, timeout)
+        from xraysr.upscale.remote.rpc import RpcConnection
 
-    return RpcConnection(address, access, timeout)
+        return RpcConnection(address, access, timeout)
+    except ModuleNotFoundError as error:
+        package = PACKAGES.get(str(error.name).partition(".")[0])
+        if package is None:
+            raise
+        raise UserError(
+            f"{address} needs {package}, and that is not installed here. pip install {package}"
+        ) from error

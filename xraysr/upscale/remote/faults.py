@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from xraysr.errors import ServerError
-from xraysr.upscale.remote.access import CA_VARIABLE, TOKEN_VARIABLE
-from xraysr.upscale.remote.address import Address
+from xraysr.upscale.remote.address import CA_VARIABLE, TOKEN_VARIABLE, Address
 
 LONGEST = 300
 CONNECT = "xraysr.upscale.remote.connect"

@@ -12,10 +12,9 @@ import requests
 import urllib3
 
 from xraysr.upscale.remote import faults
-from xraysr.upscale.remote.access import Access
-from xraysr.upscale.remote.address import Address
-from xraysr.upscale.remote.connection import patiently
+from xraysr.upscale.remote.address import Access, Address
 from xraysr.upscale.remote.faults import MissingError, UnavailableError
+from xraysr.upscale.remote.runtime import patiently
 
 CHUNK = 1 << 16
 
@@ -41,6 +40,8 @@ class RestConnection:
         self._verify = str(access.ca_file) if access.ca_file else None
         self._header = access.header
         self._session = requests.Session()
+        # A proxy of the environment must not get what is meant for this machine, token included.
+        self._session.trust_env = not address.loopback
         self._session.headers["Accept-Encoding"] = "identity"
         self._session.auth = self._authorize
 

@@ -16,10 +16,9 @@ from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from xraysr.upscale.remote import faults
-from xraysr.upscale.remote.access import Access
-from xraysr.upscale.remote.address import Address
-from xraysr.upscale.remote.connection import patiently
+from xraysr.upscale.remote.address import Access, Address
 from xraysr.upscale.remote.faults import MissingError, UnavailableError
+from xraysr.upscale.remote.runtime import patiently
 
 OPTIONS = [
     ("grpc.max_send_message_length", -1),
@@ -136,7 +135,9 @@ class RpcConnection:
 
 
 def _channel(address: Address, access: Access) -> grpc.Channel:
+    # A proxy of the environment must not get what is meant for this machine, token included.
+    options = [*OPTIONS, ("grpc.enable_http_proxy", int(not address.loopback))]
     if not address.secure:
-        return grpc.insecure_channel(address.authority, OPTIONS)
+        return grpc.insecure_channel(address.authority, options)
     roots = access.ca_file.read_bytes() if access.ca_file else None
-    return grpc.secure_channel(address.authority, grpc.ssl_channel_credentials(roots), OPTIONS)
+    return grpc.secure_channel(address.authority, grpc.ssl_channel_credentials(roots), options)
