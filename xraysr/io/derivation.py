@@ -99,7 +99,7 @@ def _equipment(provenance: Provenance | None, text: str, now: datetime) -> Datas
         item.ManufacturerModelName = model[:LONG_STRING]
     item.SoftwareVersions = __version__ if provenance is None else provenance.version
     item.ContributionDateTime = now.strftime("%Y%m%d%H%M%S%z")
-    item.ContributionDescription = text
+    item.ContributionDescription = text if provenance is None else provenance.record[:DESCRIPTION]
     return item
 
 

@@ -40,6 +40,7 @@ class Provenance:
         scale: HR pixels per LR pixel.
         version: Version of xraysr.
         options: What else was asked for, such as "faithful" or "ensemble".
+        source_sha256: SHA-256 of the file that was enlarged, in hexadecimal, where there is one.
     """
 
     model: str
@@ -47,15 +48,25 @@ class Provenance:
     scale: int
     version: str = __version__
     options: tuple[str, ...] = ()
+    source_sha256: str = ""
+
+    @property
+    def maker(self) -> str:
+        """Model, weights, scale and options: the same words wherever the same pixels come out."""
+        options = "".join(f", {option}" for option in self.options)
+        return ascii_line(
+            f"model {self.model} (weights sha256 {self.weights_sha256}), x{self.scale}{options}"
+        )
 
     @property
     def text(self) -> str:
-        """All of it in one line of ASCII, as DICOM, PNG, JPEG and TIFF can carry it."""
-        options = "".join(f", {option}" for option in self.options)
-        return ascii_line(
-            f"xraysr {self.version}, model {self.model} (weights sha256 {self.weights_sha256}), "
-            f"x{self.scale}{options}: detail may be synthetic"
-        )
+        """What made it in one line of ASCII, the same for all films that one model enlarges."""
+        return f"xraysr {self.version}, {self.maker}: detail may be synthetic"
+
+    @property
+    def record(self) -> str:
+        """`text`, and the hash of the film it was made from, as every output carries it."""
+        return f"{self.text}; film sha256 {self.source_sha256}" if self.source_sha256 else self.text
 
 
 def ascii_line(text: str) -> str:

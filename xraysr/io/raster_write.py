@@ -32,7 +32,7 @@ def png(path: Path, job: Job) -> Iterator[Put]:
         yield put
     said = PngInfo()
     if job.like.provenance is not None:
-        said.add_text("Description", job.like.provenance.text)
+        said.add_text("Description", job.like.provenance.record)
     _save(path, pixels, "PNG", pnginfo=said)
 
 
@@ -46,7 +46,7 @@ def jpeg(path: Path, job: Job) -> Iterator[Put]:
         )
     with _collected(job, 255, np.uint8) as (pixels, put):
         yield put
-    said = b"" if job.like.provenance is None else job.like.provenance.text.encode("ascii")
+    said = b"" if job.like.provenance is None else job.like.provenance.record.encode("ascii")
     _save(path, pixels, "JPEG", quality=95, comment=said)
 
 
@@ -67,7 +67,7 @@ def tiff(path: Path, job: Job) -> Iterator[Put]:
             dtype=dtype,
             photometric="minisblack",
             rowsperstrip=min(job.size[0], max(1, TIFF_STRIP // row)),
-            description="" if job.like.provenance is None else job.like.provenance.text,
+            description="" if job.like.provenance is None else job.like.provenance.record,
             software=f"xraysr {__version__}",
             metadata=None,
             returnoffset=True,
