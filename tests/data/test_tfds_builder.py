@@ -74,7 +74,7 @@ def test_what_was_skipped_is_told_also_after_reloading(tmp_path):
     build(tmp_path, PAIR)
     again = Radiographs(config=PAIR, data_dir=tmp_path / "tfds")
     skipped = {item["path"]: item["reason"] for item in again.info.metadata["skipped"]}
-    assert skipped["train/NORMAL/notes.txt"] == "not an image"
+    assert skipped["train/NORMAL/notes.txt"] == "text, which is not read"
     assert "not an image" in skipped["train/NORMAL/00000099_000.png"]
     assert len(skipped) == 2
 

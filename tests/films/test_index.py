@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from xraysr.errors import UserError
 from xraysr.films.finder import pair_folders
-from xraysr.films.index import FilmIndex, index_films, index_pair_folder
+from xraysr.films.index import index_films, index_pair_folder
 from xraysr.pair import Pair
-
-
-def touch(root: Path, *names: str) -> Path:
-    """Creates files that only have the names of films; the index opens none of them."""
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-    return root
-
-
-def by_path(index: FilmIndex) -> dict[str, tuple[str, str | None, str]]:
-    return {
-        film.path.relative_to(index.root).as_posix(): (film.patient, film.label, film.split)
-        for film in index.films
-    }
-
-
-def reasons(index: FilmIndex) -> dict[str, str]:
-    return {s.path.relative_to(index.root).as_posix(): s.reason for s in index.skipped}
-
 
 KERMANY = (
     "chest_xray/train/NORMAL/IM-0115-0001.jpeg",
@@ -41,7 +18,7 @@ KERMANY = (
 )
 
 
-def test_kermany_layout_keeps_folder_splits_and_labels(tmp_path):
+def test_kermany_layout_keeps_folder_splits_and_labels(tmp_path, touch, by_path):
     index = index_films(touch(tmp_path, *KERMANY))
     assert by_path(index) == {
         KERMANY[0]: ("IM-0115", "NORMAL", "train"),
@@ -55,13 +32,13 @@ def test_kermany_layout_keeps_folder_splits_and_labels(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["val", "VAL", "valid", "Validation"])
-def test_names_of_the_validation_folder(tmp_path, name):
+def test_names_of_the_validation_folder(tmp_path, name, touch):
     index = index_films(touch(tmp_path, "Train/a.png", "TEST/b.png", f"{name}/c.png"))
     assert {f.name: f.split for f in index.films} == {"a": "train", "b": "test", "c": "val"}
     assert {film.label for film in index.films} == {None}
 
 
-def test_without_a_val_folder_whole_patients_of_train_become_val(tmp_path):
+def test_without_a_val_folder_whole_patients_of_train_become_val(tmp_path, touch):
     films = [f"train/person{n}_virus_{m}.png" for n in range(200) for m in range(2)]
     touch(tmp_path, *films, "test/person900_virus_1.png")
     index = index_films(tmp_path)
@@ -73,12 +50,12 @@ def test_without_a_val_folder_whole_patients_of_train_become_val(tmp_path):
     assert len(index.of("test")) == 1
 
 
-def test_a_test_folder_alone_stays_test(tmp_path):
+def test_a_test_folder_alone_stays_test(tmp_path, touch):
     index = index_films(touch(tmp_path, "test/a.png", "test/b.png"))
     assert len(index.of("test")) == 2 and not index.val_drawn
 
 
-def test_a_flat_folder_is_split_by_patient(tmp_path):
+def test_a_flat_folder_is_split_by_patient(tmp_path, touch):
     touch(tmp_path, *(f"{n:08}_{m:03}.png" for n in range(300) for m in range(2)))
     index = index_films(tmp_path)
     shares = [len(index.of(split)) / 600 for split in ("train", "val", "test")]
@@ -88,14 +65,14 @@ def test_a_flat_folder_is_split_by_patient(tmp_path):
     assert {film.label for film in index.films} == {None}
 
 
-def test_adding_films_moves_nobody(tmp_path):
+def test_adding_films_moves_nobody(tmp_path, touch, by_path):
     touch(tmp_path, *(f"person{n}_virus_1.png" for n in range(50)))
     before = by_path(index_films(tmp_path))
     after = by_path(index_films(touch(tmp_path, *(f"person{n}_virus_2.png" for n in range(90)))))
     assert before.items() <= after.items()
 
 
-def test_resplit_merges_the_folders(tmp_path):
+def test_resplit_merges_the_folders(tmp_path, touch):
     touch(tmp_path, *(f"train/A/person{n}_virus_1.png" for n in range(60)))
     touch(tmp_path, *(f"test/B/person{n}_virus_2.png" for n in range(60)))
     index = index_films(tmp_path, resplit=True)
@@ -103,7 +80,7 @@ def test_resplit_merges_the_folders(tmp_path):
     assert {f.label for f in index.of("test")} == {"A", "B"} == {f.label for f in index.of("train")}
 
 
-def test_a_patient_in_train_and_test_is_refused_by_name(tmp_path):
+def test_a_patient_in_train_and_test_is_refused_by_name(tmp_path, touch):
     touch(tmp_path, *(f"train/person{n}_virus_1.png" for n in range(9)))
     touch(tmp_path, *(f"test/person{n}_virus_2.png" for n in range(2, 20)))
     with pytest.raises(UserError) as error:
@@ -116,7 +93,7 @@ def test_a_patient_in_train_and_test_is_refused_by_name(tmp_path):
     assert len(index.of("test")) == 18
 
 
-def test_a_patient_in_val_and_test_is_refused(tmp_path):
+def test_a_patient_in_val_and_test_is_refused(tmp_path, touch):
     touch(tmp_path, "train/person1_a.png", "val/person2_a.png", "test/person2_b.png")
     with pytest.raises(UserError, match="val and test share 1 patients"):
         index_films(tmp_path)
@@ -136,14 +113,14 @@ def test_dicom_films_count_with_their_patient(shared_data):
     assert len(twins) == 1 and not twins & {film.name for film in index.films}
 
 
-def test_films_outside_the_split_folders_are_named(tmp_path):
+def test_films_outside_the_split_folders_are_named(tmp_path, touch, reasons):
     index = index_films(touch(tmp_path, "train/a.png", "test/b.png", "c.png", "more/d.png"))
     assert reasons(index) == dict.fromkeys(
         ("c.png", "more/d.png"), "outside the train, val and test folders"
     )
 
 
-def test_bad_folders(tmp_path):
+def test_bad_folders(tmp_path, touch):
     with pytest.raises(UserError, match=r"existing folder. Received: .*nowhere"):
         index_films(tmp_path / "nowhere")
     (tmp_path / "file").touch()
@@ -153,11 +130,11 @@ def test_bad_folders(tmp_path):
     with pytest.raises(UserError, match="it is empty"):
         index_films(tmp_path / "empty")
     touch(tmp_path / "texts", "a.txt", "b.csv", ".hidden")
-    with pytest.raises(UserError, match=r"2 files, not an image.*\*\.png"):
+    with pytest.raises(UserError, match=r"hidden.*; 2 files, text, which is not read.*TIFF files"):
         index_films(tmp_path / "texts")
 
 
-def test_one_patient_is_refused_only_where_a_split_is_needed(tmp_path):
+def test_one_patient_is_refused_only_where_a_split_is_needed(tmp_path, touch):
     touch(tmp_path / "flat", "person1_a.png", "person1_b.png")
     with pytest.raises(UserError, match=r"One patient only .*\(person1, 2 films\): at least"):
         index_films(tmp_path / "flat")
@@ -165,7 +142,7 @@ def test_one_patient_is_refused_only_where_a_split_is_needed(tmp_path):
     assert len(index_films(tmp_path / "test_only").of("test")) == 1
 
 
-def test_an_empty_split_is_refused_with_counts(tmp_path):
+def test_an_empty_split_is_refused_with_counts(tmp_path, touch):
     index = index_films(touch(tmp_path, "train/person1_a.png", "train/person3_a.png"))
     assert index.of("test") == ()
     with pytest.raises(UserError, match=r"No test films under .*2 in train, 0 in val, 0 in test"):
@@ -173,7 +150,7 @@ def test_an_empty_split_is_refused_with_counts(tmp_path):
     assert index.require("train") == index.of("train")
 
 
-def test_summary_counts(tmp_path):
+def test_summary_counts(tmp_path, touch):
     lines = index_films(touch(tmp_path, *KERMANY)).summary().splitlines()
     assert lines[0] == "train: 3 films of 3 patients (2 NORMAL, 1 PNEUMONIA)"
     assert lines[2] == "test: 1 films of 1 patients (1 PNEUMONIA)"
@@ -187,7 +164,7 @@ PAIRED = (
 )
 
 
-def test_pair_folders_give_hr_films_with_their_lr(tmp_path):
+def test_pair_folders_give_hr_films_with_their_lr(tmp_path, touch, reasons):
     touch(tmp_path, *PAIRED)
     touch(tmp_path, "64x256/train/hr/c.png", "64x256/train/lr/d.png", "64x256/train/e.png")
     assert pair_folders(tmp_path) == ["64x256"]
@@ -203,7 +180,7 @@ def test_pair_folders_give_hr_films_with_their_lr(tmp_path):
     }
 
 
-def test_a_missing_pair_names_those_there(tmp_path):
+def test_a_missing_pair_names_those_there(tmp_path, touch):
     touch(tmp_path, *PAIRED)
     with pytest.raises(UserError, match=r"pair 32:128 .*It holds: 64x256.*prepare SRC .*--pair 32"):
         index_pair_folder(tmp_path, Pair.parse("32:128"))

@@ -6,8 +6,6 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from xraysr.errors import UserError
 from xraysr.films.patients import patient_id, shared_patients, split_of
@@ -32,27 +30,6 @@ SHARES = (0.75, 0.10, 0.15)
 )
 def test_patient_id_from_the_name(name, patient):
     assert patient_id(Path("x") / name) == patient
-
-
-def write_dicom(path: Path, patient: str | None) -> Path:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    dataset.SOPClassUID, dataset.SOPInstanceUID = meta[0x00020002].value, meta[0x00020003].value
-    if patient is not None:
-        dataset.PatientID = patient
-    dataset.save_as(path)
-    return path
-
-
-def test_patient_id_from_the_dicom_header_else_from_the_name(tmp_path):
-    assert patient_id(write_dicom(tmp_path / "person1_a.dcm", "P-77")) == "P-77"
-    assert patient_id(write_dicom(tmp_path / "person1_b.dcm", "")) == "person1"
-    assert patient_id(write_dicom(tmp_path / "c.DCM", None)) == "c"
-    (tmp_path / "broken.dcm").write_bytes(b"no DICOM")
-    assert patient_id(tmp_path / "broken.dcm") == "broken"
 
 
 def test_patient_id_of_the_real_films(shared_data):

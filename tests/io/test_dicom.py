@@ -15,7 +15,7 @@ from pydicom.pixels import apply_modality_lut
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from xraysr.errors import BadImageError, UserError
-from xraysr.io.dicom import patient_of_dicom, read_dicom
+from xraysr.io.dicom import read_dicom, read_elements
 
 SaveDicom = Callable[..., Path]
 
@@ -269,18 +269,17 @@ def test_warnings_stay_silent(save_dicom: SaveDicom, capfd: pytest.CaptureFixtur
     assert capfd.readouterr() == ("", "")
 
 
-def test_patient_from_the_header_alone(save_dicom: SaveDicom, tmp_path: Path) -> None:
-    assert patient_of_dicom(wheel("dicomdirtests/77654033/CR1/6154")) == "77654033"
-    path = save_dicom(STORED, PatientID=" A 7 ")
+def test_elements_from_the_header_alone(save_dicom: SaveDicom, tmp_path: Path) -> None:
+    header = read_elements(wheel("dicomdirtests/77654033/CR1/6154"), ["PatientID"])
+    assert header.PatientID == "77654033" and "Rows" not in header
+    path = save_dicom(STORED, PatientID="A 7")
     path.write_bytes(path.read_bytes()[:-8])  # the pixels are not needed
-    assert patient_of_dicom(path) == "A 7"
-    assert patient_of_dicom(save_dicom(STORED, PatientID="")) is None
-    assert patient_of_dicom(save_dicom(STORED, PatientID=None)) is None
+    assert read_elements(path, ["PatientID", "Rows"]).PatientID == "A 7"
     with pytest.raises(UserError, match="no such file"):
-        patient_of_dicom(tmp_path / "gone.dcm")
+        read_elements(tmp_path / "gone.dcm", ["PatientID"])
     path.write_text("not DICOM at all " * 20)
     with pytest.raises(BadImageError, match=r"film\.dcm: not a DICOM file"):
-        patient_of_dicom(path)
+        read_elements(path, ["PatientID"])
 
 
 @pytest.mark.parametrize("name", ["CR1/6154", "CR2/6247", "CR3/6278"])

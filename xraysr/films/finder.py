@@ -1,22 +1,20 @@
 """Finds the films of a folder tree, and names what is none.
 
-Nothing is decoded here: files are found by suffix (a DICOM file without one is listed as
-"not an image"), and only DICOM headers are opened, for the patient.
+`walk` says which files are films; here they get a name, a patient, a label and the split of the
+folder they lie in.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from xraysr.films.manifest import JOURNAL, load_manifest
 from xraysr.films.patients import patient_id
-from xraysr.io import IMAGE_SUFFIXES
+from xraysr.films.walk import Skipped, stem_of, walk_films
 
 SPLIT_FOLDERS = {"train": "train", "test": "test"} | dict.fromkeys(
     ("val", "valid", "validation"), "val"
@@ -45,22 +43,6 @@ class Film:
     lr_path: Path | None = None
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A file that could not be used, and why; the reason does not repeat the path."""
-
-    path: Path
-    reason: str
-
-    @classmethod
-    def because(cls, path: Path, error: Exception) -> Skipped:
-        """The file at `path`, left out because of `error`."""
-        return cls(path, str(error).removeprefix(str(path)).lstrip(": "))
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
-
-
 def find_films(root: Path) -> tuple[list[Film], list[Skipped]]:
     """Films below `root`, sorted by path, and the files that are none.
 
@@ -84,54 +66,25 @@ def is_pair_folder(root: Path) -> bool:
     )
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    """Files below `root` in sorted order, through links to folders but never in circles."""
-    seen = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders.sort()
-        yield from (Path(folder, name) for name in sorted(files))
-
-
 def _scanned(root: Path) -> tuple[list[Film], list[Skipped]]:
     """Films of an ordinary tree; `split` is the split folder's, or empty."""
     films: list[Film] = []
-    skipped: list[Skipped] = []
+    found, skipped = walk_films(root)
     first: dict[tuple[str, ...], Path] = {}
     top = root.resolve().name
-    for path in sorted(_walk(root), key=lambda p: (len(p.parts), p.parts)):
-        parts = path.relative_to(root).parts
+    for each in sorted(found, key=lambda each: (len(each.path.parts), each.path.parts)):
+        parts = each.path.relative_to(root).parts
         key = _undoubled((top, *parts))
-        if reason := _not_a_film(parts):
-            skipped.append(Skipped(path, reason))
-        elif key in first:
-            skipped.append(Skipped(path, "a doubled folder's second copy of a film"))
-        else:
-            first[key] = path
-            split = next((s for p in parts[:-1] if (s := SPLIT_FOLDERS.get(p.lower()))), "")
-            parent = parts[-2] if len(parts) > 1 else None
-            label = None if parent is None or parent.lower() in SPLIT_FOLDERS else parent
-            films.append(Film(path, path.stem, patient_id(path), label, split))
+        if key in first:
+            skipped.append(Skipped(each.path, "a doubled folder's second copy of a film"))
+            continue
+        first[key] = each.path
+        split = next((s for p in parts[:-1] if (s := SPLIT_FOLDERS.get(p.lower()))), "")
+        parent = parts[-2] if len(parts) > 1 else None
+        label = None if parent is None or parent.lower() in SPLIT_FOLDERS else parent
+        patient = patient_id(each.path, each.header)
+        films.append(Film(each.path, stem_of(each.path.name), patient, label, split))
     return films, skipped
-
-
-def _not_a_film(parts: tuple[str, ...]) -> str | None:
-    """Why the file at these path parts is no film, or None."""
-    if "__MACOSX" in parts or any(p.startswith(".") for p in parts):
-        return "a hidden or system file"
-    if parts[-1].lower() in ("thumbs.db", "desktop.ini"):
-        return "a hidden or system file"
-    if PurePath(parts[-1]).suffix.lower() not in IMAGE_SUFFIXES:
-        return "not an image"
-    try:
-        "".join(parts).encode("utf-8")
-    except UnicodeEncodeError:
-        return "its path is not UTF-8 text"
-    return None
 
 
 def _undoubled(parts: tuple[str, ...]) -> tuple[str, ...]:
@@ -150,25 +103,25 @@ def _paired(root: Path) -> tuple[list[Film], list[Skipped]]:
     if manifest and not manifest.complete:
         unfinished = "prepare did not finish: run the same command again to add the other films"
         skipped.append(Skipped(root.parent / JOURNAL, unfinished))
-    paths = list(_walk(root))
-    present = {path.relative_to(root).parts for path in paths}
-    for path in paths:
+    found, others = walk_films(root)
+    skipped += others
+    present = {each.path.relative_to(root).parts for each in found}
+    for path in (each.path for each in found):
         parts = path.relative_to(root).parts
         folder = SPLIT_FOLDERS.get(parts[0].lower())
         kind = parts[1] if len(parts) == 3 else ""
         twin = {"lr": "hr", "hr": "lr"}.get(kind)
-        if reason := _not_a_film(parts):
-            skipped.append(Skipped(path, reason))
-        elif folder is None or twin is None:
+        if folder is None or twin is None:
             skipped.append(Skipped(path, "outside the lr and hr folders of a pair"))
         elif (parts[0], twin, parts[2]) not in present:
             skipped.append(Skipped(path, f"its {twin.upper()} twin is missing"))
         elif kind == "hr":
-            record = known.get((folder, path.stem))
+            name = stem_of(path.name)
+            record = known.get((folder, name))
             patient = record.patient if record else patient_id(path)
             label = record.label if record else None
             lr_path = root / parts[0] / "lr" / parts[2]
-            films.append(Film(path, path.stem, patient, label, folder, lr_path))
+            films.append(Film(path, name, patient, label, folder, lr_path))
     return films, skipped
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from xraysr.errors import UserError
 from xraysr.films.finder import Film, Skipped, find_films, is_pair_folder, pair_folders
 from xraysr.films.patients import SPLITS, shared_patients, split_of
-from xraysr.io import IMAGE_SUFFIXES
+from xraysr.io.formats import READABLE
 from xraysr.pair import Pair
 
 ALL_SHARES = (0.75, 0.10, 0.15)
@@ -64,7 +64,7 @@ class FilmIndex:
                 text += ", drawn from train"
             lines.append(text)
         reasons = Counter(skipped.reason for skipped in self.skipped)
-        lines += [f"skipped: {n} files, {reason}" for reason, n in sorted(reasons.items())]
+        lines += [f"skipped: {_files(n)}, {reason}" for reason, n in sorted(reasons.items())]
         return "\n".join(lines)
 
 
@@ -98,10 +98,10 @@ def index_films(
     films, skipped = find_films(root)
     if not films:
         reasons = Counter(item.reason for item in skipped)
-        seen = "; ".join(f"{n} files, {why}" for why, n in reasons.items()) or "it is empty"
+        seen = "; ".join(f"{_files(n)}, {why}" for why, n in reasons.items()) or "it is empty"
         raise UserError(
-            f"No films under {root}: {seen}. Films are files named "
-            f"{', '.join(sorted('*' + suffix for suffix in IMAGE_SUFFIXES))}."
+            f"No films under {root}: {seen}. Films are {', '.join(READABLE[:-1])} and "
+            f"{READABLE[-1]} files, whatever their names."
         )
     return _split(root, films, skipped, resplit, allow_shared_patients)
 
@@ -153,6 +153,10 @@ def _split(
             for film in films
         ]
     return FilmIndex(root, tuple(films), tuple(skipped), val_drawn=drawn)
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def _refuse_shared(root: Path, films: list[Film]) -> None:

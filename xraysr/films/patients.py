@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from xraysr.errors import BadImageError, UserError
-from xraysr.io.dicom import patient_of_dicom
-from xraysr.io.formats import DICOM_SUFFIXES
+from xraysr.errors import UserError
+from xraysr.films.header import Header
+from xraysr.films.walk import stem_of
 
 SPLITS = ("train", "val", "test")
 
@@ -26,23 +26,14 @@ _NAMES = (
 )
 
 
-def patient_id(path: Path) -> str:
-    """The patient on the film at `path`: from its DICOM header, else its name, else its stem.
-
-    Only DICOM files (by suffix) are opened, and of them only the header.
-    """
-    path = Path(path)
-    if path.suffix.lower() in DICOM_SUFFIXES:
-        try:
-            patient = patient_of_dicom(path)
-        except BadImageError:
-            patient = None
-        if patient:
-            return patient
+def patient_id(path: Path, header: Header | None = None) -> str:
+    """The patient on the film at `path`: from its DICOM header, else its name, else its stem."""
+    if header is not None and (patient := header.patient or header.study):
+        return patient
     for pattern in _NAMES:
         if match := pattern.match(path.name):
             return match[1]
-    return path.stem
+    return stem_of(path.name)
 
 
 def split_of(patient: str, fractions: tuple[float, float, float]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -72,8 +72,8 @@ def read_dicom_frames(path: str | Path) -> Iterator[Radiograph]:
     return (_film(path, film, header, frame, frames) for frame in range(1, frames + 1))
 
 
-def patient_of_dicom(path: str | Path) -> str | None:
-    """The patient's id, from the header alone; None where it is absent or empty.
+def read_elements(path: str | Path, keywords: Sequence[str]) -> FileDataset:
+    """The elements `keywords` of the header of a DICOM file; its pixels are not read.
 
     Raises:
         UserError: if there is no such file.
@@ -82,8 +82,7 @@ def patient_of_dicom(path: str | Path) -> str | None:
     path = Path(path)
     content(path, 1)
     with decoding(path), path.open("rb") as file:
-        header = _parse(file, stop_before_pixels=True, specific_tags=["PatientID"])
-        return str(header.get("PatientID") or "").strip() or None
+        return _parse(file, stop_before_pixels=True, specific_tags=list(keywords))
 
 
 def spacing_holders(header: Dataset) -> Iterator[Dataset]:
