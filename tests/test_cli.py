@@ -329,7 +329,7 @@ def test_prepare_refuses_data_it_cannot_use(run, tmp_path, films):
     words = {
         "small": ("20",),
         "none": ("No films under", str(folder), "empty"),
-        "text": ("No films under", "not an image"),
+        "text": ("No films under", "text, which is not read"),
         "one patient": ("One patient only", "00000001"),
     }[films]
     assert_refused(prepare(run, folder, tmp_path / "out"), *words)
@@ -628,7 +628,7 @@ def test_train_to_where_nothing_can_be_written(run, tmp_path, out):
     ("films", "words"),
     [
         ("none", ("No films under", "empty")),
-        ("text", ("No films under", "not an image")),
+        ("text", ("No films under", "text, which is not read")),
         ("one patient", ("One patient only", "00000001")),
         ("no val", ("No val films",)),
         ("missing", ("existing folder",)),

@@ -32,7 +32,7 @@ def save_films(folder: Path) -> Path:
             rows, columns = np.sin(noise.random((2, 64)) + np.arange(64) / 5)
             pixels = (np.outer(rows, columns) / 2 + 0.5).astype(np.float32)
             write(folder / split / f"{split}{number}.png", Radiograph(pixels))
-    (folder / "test" / "broken.png").write_text("not an image")
+    (folder / "test" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     return folder
 
 
@@ -118,7 +118,7 @@ def test_overwrite_replaces_a_demo_and_nothing_else(small, tmp_path, capsys):
     shown = capsys.readouterr().out
     for text in ("16:64: 2 films", "bicubic", "Lanczos", "GAN", "differs from Keras by"):
         assert text in shown
-    assert f"skipped: {films / 'test' / 'broken.png'}: is not an image" in shown
+    assert f"skipped: {films / 'test' / 'broken.png'}: truncated or damaged" in shown
 
 
 def test_folders_of_the_user_are_not_taken_for_a_demo(small, tmp_path):

@@ -195,7 +195,7 @@ def test_bad_films_are_skipped_by_name_with_the_reason(films, tmp_path):
     assert skipped["gone.png"] == "a link that leads nowhere"
     assert str(tmp_path) not in " ".join(skipped.values())
     assert len(manifest.films) == 35
-    assert "skipped train/NORMAL/notes.txt: not an image" in manifest.summary()
+    assert "skipped train/NORMAL/notes.txt: text, which is not read" in manifest.summary()
     assert "skipped 1 more, named in manifest.json" in manifest.summary()
 
 

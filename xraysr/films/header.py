@@ -81,6 +81,6 @@ def read_header(path: Path) -> Header | None:
                 texts[0] = str(elements.file_meta.get("MediaStorageSOPClassUID") or "")
                 if size is None and texts[0] != DIRECTORY:  # cut off before it says anything
                     return None
-            return Header(*texts, size)  # type: ignore[arg-type]
+            return Header(*texts, size=size)
     except BadImageError:
         return None
