@@ -1,0 +1,206 @@
+"""What `mkdocs build` makes of the code: executed notebooks, model cards, tables of settings.
+
+Pages written by hand hold a comment such as `<!-- settings -->` where a table belongs. Pages that
+exist elsewhere (README, changelog, notebooks, the kits' READMEs) are taken from there.
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import click
+import nbformat
+import typer
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from nbclient import NotebookClient
+
+import xraysr
+from xraysr.presets import ModelCard, names
+
+ROOT = Path(__file__).resolve().parents[1]
+# Pages of the site that are files elsewhere in the repository.
+BORROWED = {
+    "index.md": "README.md",
+    "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "security.md": "SECURITY.md",
+    "kits/serving.md": "export/serving/README.md",
+    "kits/edge.md": "export/edge/README.md",
+    "kits/training.md": "export/training/README.md",
+}
+LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+API = re.compile(r"^::: xraysr\.(\w+)$", re.MULTILINE)
+CELL_TIMEOUT = 900
+
+_serving = False
+
+
+def on_startup(command: str, dirty: bool) -> None:
+    """`mkdocs serve` shows notebooks without executing them again at each change."""
+    global _serving
+    _serving = command == "serve"
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Lists the model cards in the navigation."""
+    (presets,) = (each["Presets"] for each in config.nav if "Presets" in each)
+    presets += [f"presets/{name}.md" for name in names()]
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds the pages that are made here."""
+    made: dict[str, str | bytes] = {
+        page: _relinked(page, source) for page, source in BORROWED.items()
+    }
+    made |= {f"presets/{name}.md": ModelCard.load(name).markdown() for name in names()}
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for pages in pool.map(_tutorial, notebooks):
+            made |= pages
+    for name, content in made.items():
+        files.append(File.generated(config, name, content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Fills in the tables, and sends mkdocstrings to where a public name is defined."""
+    for marker, table in (("settings", _settings), ("commands", _commands)):
+        if f"<!-- {marker} -->" in markdown:
+            markdown = markdown.replace(f"<!-- {marker} -->", "\n".join(table()))
+    return API.sub(_home, markdown)
+
+
+def _home(found: re.Match[str]) -> str:
+    """The public names are lazy, which a static reader of the code cannot follow."""
+    name = found[1]
+    thing = getattr(xraysr, name)
+    return f"::: {thing.__module__}.{thing.__qualname__}\n    options: {{heading: xraysr.{name}}}"
+
+
+def _relinked(page: str, source: str) -> str:
+    """The text of a file of the repository, its links as they are from its page of the site."""
+    text = (ROOT / source).read_text("utf-8")
+    pages = {ROOT / other: name for name, other in BORROWED.items()}
+    pages |= {path: f"tutorials/{path.stem}.md" for path in (ROOT / "notebooks").glob("*.ipynb")}
+
+    def relink(found: re.Match[str]) -> str:
+        path = (ROOT / source).parent.joinpath(found[2]).resolve()
+        if path.is_relative_to(ROOT / "docs"):
+            target = path.relative_to(ROOT / "docs").as_posix()
+        elif path in pages:
+            target = pages[path]
+        elif path.exists():
+            return found[1]  # of the repository, and no page of the site
+        else:
+            raise ValueError(f"{source} links to {found[2]}, which is not there")
+        return f"[{found[1]}]({os.path.relpath(target, Path(page).parent)}{found[3] or ''})"
+
+    return LINK.sub(relink, text)
+
+
+# Notebooks
+
+
+def _tutorial(path: Path) -> dict[str, str | bytes]:
+    """A notebook as a page and its pictures, by their place in the site; executed."""
+    notebook = nbformat.read(path, as_version=4)
+    with tempfile.TemporaryDirectory() as folder:
+        if not _serving:
+            _execute(notebook, folder)
+        made: dict[str, str | bytes] = {}
+        lines: list[str] = []
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                lines += ["", cell.source]
+                continue
+            lines += ["", "```python", cell.source, "```"]
+            for output in cell.get("outputs", ()):
+                if picture := output.get("data", {}).get("image/png"):
+                    name = f"{path.stem}-{len(made)}.png"
+                    made[f"tutorials/{name}"] = base64.b64decode(picture)
+                    lines += ["", f"![Output of the cell above]({name})"]
+                elif text := _printed(output, folder):
+                    lines += ["", "```text", text, "```"]
+    made[f"tutorials/{path.stem}.md"] = "\n".join(lines)
+    return made
+
+
+def _execute(notebook: nbformat.NotebookNode, folder: str) -> None:
+    environment = os.environ | {
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        # The commands that a notebook calls are those of this environment.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "TMPDIR": folder,
+        "NO_COLOR": "1",
+    }
+    client = NotebookClient(notebook, timeout=CELL_TIMEOUT, kernel_name="python3")
+    client.execute(env=environment, cwd=folder)
+
+
+def _printed(output: nbformat.NotebookNode, folder: str) -> str:
+    """What a cell printed, without colours and without the path of this machine."""
+    if output.get("name") == "stderr":
+        return ""
+    text = output.get("text", "") or output.get("data", {}).get("text/plain", "")
+    return ANSI.sub("", re.sub(rf"{re.escape(folder)}/\w+", "WORK", text)).strip("\n")
+
+
+# Tables
+
+
+def _settings() -> Iterator[str]:
+    """Every field of `TrainConfig` with its default and what its docstring says."""
+    told = _arguments(xraysr.TrainConfig)
+    yield "| setting | type | default | |"
+    yield "|---|---|---|---|"
+    for each in fields(xraysr.TrainConfig):
+        default = "required" if each.default is MISSING else f"`{each.default!r}`"
+        kind = str(each.type).replace("|", "\\|")
+        yield f"| `{each.name}` | `{kind}` | {default} | {told[each.name]} |"
+
+
+def _arguments(thing: type) -> dict[str, str]:
+    """What the Args section of a docstring says of each argument."""
+    section = inspect.getdoc(thing).split("Args:\n")[1].split("\n\n")[0]
+    parts = re.split(r"^    (\w+): ", section, flags=re.MULTILINE)[1:]
+    return {n: " ".join(text.split()) for n, text in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def _commands() -> Iterator[str]:
+    """Every command with its arguments and options, as `--help` says them."""
+    from xraysr.cli import app
+
+    group = typer.main.get_command(app)
+    for name, command in sorted(group.commands.items()):
+        yield from (f"## xraysr {name}", "", command.help or "", "")
+        usage = " ".join(command.collect_usage_pieces(click.Context(command)))
+        yield from ("```sh", f"xraysr {name} {usage}", "```", "")
+        yield from ("| | | |", "|---|---|---|")
+        for each in command.params:
+            yield f"| `{_names(each)}` | {_default(each)} | {getattr(each, 'help', None) or ''} |"
+        yield ""
+
+
+def _names(parameter: click.Parameter) -> str:
+    if isinstance(parameter, click.Argument):
+        return parameter.human_readable_name
+    return " / ".join([*parameter.opts, *parameter.secondary_opts])
+
+
+def _default(parameter: click.Parameter) -> str:
+    if parameter.required:
+        return "required"
+    value = parameter.default
+    return "" if value in (None, False, ()) or callable(value) else f"`{value}`"

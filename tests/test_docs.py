@@ -1,0 +1,121 @@
+"""README is short, its commands and links are real, and the site leaves nothing public out."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import typer
+import yaml
+
+import xraysr
+from xraysr.cli import app
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+COMMANDS = typer.main.get_command(app).commands
+# Pages by hand; the kits' READMEs have tests of their own.
+PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md"), ROOT / "recipes" / "README.md"])
+MADE = re.compile(r"(index|changelog|contributing|security|tutorials/.*|kits/.*|presets/.*)\.md")
+
+by_name = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Code blocks of a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.S | re.M)
+
+
+def prose(page: Path) -> str:
+    """The page without its code blocks."""
+    return re.sub(r"^ *```.*?^ *```$", "", page.read_text("utf-8"), flags=re.S | re.M)
+
+
+def command_lines(page: Path) -> list[list[str]]:
+    """Every `xraysr ...` in the page's shell blocks and in its text, as words."""
+    lines = "\n".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
+    found = [line for line in lines if line.startswith("xraysr ")]
+    found += re.findall(r"`(xraysr [a-z][^`]*)`", prose(page))
+    return [shlex.split(line, comments=True)[1:] for line in found]
+
+
+def options(*names: str) -> set[str]:
+    """Options of these commands."""
+    params = [param for name in names for param in COMMANDS[name].params]
+    return {word for param in params for word in (*param.opts, *param.secondary_opts)}
+
+
+def test_readme_is_short():
+    assert len(README.read_bytes()) <= 7 * 1024
+
+
+@by_name
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)", prose(page)):
+        path = (page.parent / target).resolve()
+        made = path.is_relative_to(DOCS) and MADE.fullmatch(path.relative_to(DOCS).as_posix())
+        assert "://" in target or path.exists() or made, f"{page.name} links to {target}"
+
+
+@by_name
+def test_commands_and_their_options_are_real(page):
+    for name, *words in command_lines(page):
+        assert name in COMMANDS
+        given = {word for word in words if re.match("--?[a-z]", word)}
+        assert given <= options(name) | {"--help"}, name
+
+
+@by_name
+def test_python_blocks_are_python_and_use_public_names(page):
+    for block in blocks(page, "python"):
+        compile(block, str(page), "exec")
+        for name in re.findall(r"\bxraysr\.([A-Za-z_]\w*)\b(?!\.)", block):
+            assert name in xraysr.__all__ or name in {"training"}, name
+
+
+@by_name
+def test_options_named_in_the_text_exist(page):
+    if page.name == "CHANGELOG.md":
+        pytest.skip("it also names options of the past")
+    named = {line.split()[0] for line in re.findall(r"`(--[a-z][^`]*)`", prose(page))}
+    assert named <= options(*COMMANDS) | {"--write"}  # that of benchmarks/perceptual.py
+
+
+def test_every_public_name_is_in_the_reference():
+    text = (DOCS / "reference" / "python.md").read_text("utf-8")
+    assert sorted(re.findall(r"^::: xraysr\.(\w+)$", text, re.M)) == xraysr.__all__
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_says_what_it_and_its_options_do(name):
+    """The page of commands is made from these words."""
+    command = COMMANDS[name]
+    assert command.help and command.help.strip()
+    silent = [p.name for p in command.params if isinstance(p, click.Option) and not p.help]
+    assert silent == []
+
+
+def test_every_page_stands_in_the_navigation_once():
+    text = (ROOT / "mkdocs.yml").read_text("utf-8")
+
+    def leaves(node):
+        if isinstance(node, str):
+            return [node]
+        children = node if isinstance(node, list) else node.values()
+        return [leaf for child in children for leaf in leaves(child)]
+
+    pages = leaves(yaml.safe_load(text)["nav"])
+    assert len(pages) == len(set(pages))
+    by_hand = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    assert by_hand <= set(pages)
+    assert all(MADE.fullmatch(page) for page in set(pages) - by_hand)
+
+
+def test_the_site_fetches_nothing():
+    settings = (ROOT / "mkdocs.yml").read_text("utf-8")
+    assert "font: false" in settings
+    assert not re.search(r"https?://", settings)
