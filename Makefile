@@ -24,7 +24,7 @@ test-slow: .venv/installed  ## the tests that train or convert for minutes
 	$(BIN)/python -m pytest -m slow
 
 fuzz: .venv/installed  ## damaged films by the ten thousand; FUZZ_CASES=N for more
-	XRAYSR_FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest tests/test_fuzz.py
+	XRAYSR_FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest -m "slow or not slow" tests/test_fuzz.py
 
 lint: .venv/installed  ## style, types, and who may import whom
 	$(BIN)/ruff check .

@@ -655,6 +655,7 @@ def test_train_on_films_smaller_than_hr(run, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_train_with_a_preset_takes_its_settings_and_those_of_the_command_line(run, tmp_path):
     data = save_split(tmp_path / "films", train=2, val=1)
     words = ("--preset", "edge", "--depth", 2, "--pair", "16:64", "--mix", "12:48", "--mix", "8:32",

@@ -101,6 +101,7 @@ def test_a_second_demo_is_refused_and_the_first_one_kept(done, small):
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_overwrite_replaces_a_demo_and_nothing_else(small, tmp_path, capsys):
     films, out = save_films(tmp_path / "films"), tmp_path / "out"
     for name in ("phantoms", "run", "export"):

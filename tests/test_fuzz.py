@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 CHILD = Path(__file__).parent / "fuzzing" / "child.py"
-CASES = int(os.environ.get("XRAYSR_FUZZ_CASES", 1500))
+CASES = int(os.environ.get("XRAYSR_FUZZ_CASES", 500))
 BATCH = 250
 SECONDS = 500  # for a batch; one case that hangs ends its child sooner
 SHOWN = 12000  # characters of what a child said
@@ -48,6 +48,7 @@ def real(request: pytest.FixtureRequest) -> list[object]:
         return []
 
 
+@pytest.mark.slow
 def test_each_film_tag_and_bomb_ends_in_a_result_or_a_named_error(tmp_path, real):
     counts = run_child(tmp_path / "plain", *real)
     assert counts["cases"] > 1000

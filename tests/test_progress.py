@@ -84,7 +84,7 @@ def test_a_terminal_gets_a_bar_with_count_and_rate(terminal, capsys):
     err = capsys.readouterr().err
     assert "Reading" in err and "8/8" in err and "━" in err
     rates = [float(rate) for rate in re.findall(r"([\d.]+)/s", err)]
-    assert rates and 5 < rates[-1] < 25
+    assert rates and 0 < rates[-1] < 25  # how far below 1 / 0.06 is the machine's affair
 
 
 @pytest.mark.parametrize(("speed", "text"), [(None, ""), (12.34, "12.3/s")])

@@ -367,6 +367,7 @@ print(json.dumps([written, size, writing, streaming, seen, loading]))
 """
 
 
+@pytest.mark.slow
 def test_a_cache_streams_in_far_less_memory_than_it_fills(tmp_path):
     """Memory of this process alone: pages of mapped files are the system's, to take back."""
     done = subprocess.run(

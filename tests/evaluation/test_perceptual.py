@@ -68,6 +68,7 @@ def test_the_order_on_phantoms(name):
     assert_ordered(np.array([distances(degrade(hr, pair.lr, 8), hr, pair.scale) for hr in films]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAIRS)
 def test_the_order_on_real_films(shared_data, name):
     pair = Pair.parse(name)

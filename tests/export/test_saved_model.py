@@ -95,6 +95,7 @@ def saved_model_cli(*arguments: object) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_tensorflows_command_shows_it(trained):
     shown = saved_model_cli("show", "--dir", trained["saved_model"], "--all")
     for name, (source, target, _) in SIGNATURES.items():

@@ -100,6 +100,7 @@ def test_a_run_folder_stands_for_its_generator(tmp_path, save_model, format):
         assert written.path == tmp_path / "models" / "mine" / "1"
 
 
+@pytest.mark.slow
 def test_each_export_is_the_next_version(trained, tmp_path, save_model):
     out = tmp_path / "models"
     other = save_model(tmp_path / "other.keras", seed=1)

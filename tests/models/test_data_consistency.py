@@ -91,7 +91,7 @@ def test_where_a_file_clipped_the_reduction_may_lie_beyond():
     hr[20:44, 20:44] = 1.0
     lr = np.clip(resize(hr, (16, 16)), 0, 1)
     result = DataConsistency(4)([batch(hr), batch(lr)])
-    np.testing.assert_allclose(np.asarray(result)[0, ..., 0], hr, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(result)[0, ..., 0], hr, atol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [2, 4, 7])
@@ -187,6 +187,7 @@ def test_it_runs_in_onnx(generator, tmp_path):
     np.testing.assert_allclose(sr, np.asarray(faithful(lr)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_real_films_come_within_half_a_level(shared_data: Path):
     from xraysr.presets.opening import open_generator
 

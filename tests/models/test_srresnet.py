@@ -117,7 +117,7 @@ def test_no_pixel_beyond_the_radius_matters(perturb):
     near = slice(4 * (middle - radius), 4 * (middle + radius + 1))
     assert difference[near, near].max() > 0.01
     difference[near, near] = 0
-    assert difference.max() == 0
+    assert difference.max() < 1e-6  # some processors convolve by transforms of whole tiles
 
 
 def test_parameters_follow_from_depth_and_width():

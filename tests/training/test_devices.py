@@ -69,6 +69,7 @@ def test_train_takes_the_default_strategy_where_there_is_no_gpu(
     assert environment["replicas"] == 1
 
 
+@pytest.mark.slow
 def test_two_devices_split_the_cpu_unless_it_is_too_late():
     result = subprocess.run(
         [sys.executable, "-c", SPLIT],

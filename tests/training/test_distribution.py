@@ -12,10 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow  # TensorFlow begins anew for several devices
+
 HERE = Path(__file__).parent
 PARTS = ("generator", "averaged", "discriminator", "optimizer", "discriminator_optimizer")
 CASES = ("bce", "relativistic")
 STEPS = 5
+TOLERANCE = 1e-5  # sums of another order; what the steps change is ten times that
 # The one variable that counts a step passed over: how many were taken since the last such one.
 GUARD_COUNTER = {f"{part}/002/{replica}" for part in PARTS[3:] for replica in (0, 1)}
 
@@ -81,9 +84,9 @@ def test_two_devices_with_half_the_batch_each_end_where_one_ends(cases, case):
     normalisation too: both networks, the average, and both optimizers."""
     one, two = (read(cases / f"{case}_{devices}.npz") for devices in (1, 2))
     assert {name.split("/")[0] for name in variables(one)} == set(PARTS)
-    assert farthest(variables(one), variables(two)) < 1e-6
+    assert farthest(variables(one), variables(two)) < TOLERANCE
     for name in ("content", "adversarial", "discriminator", "accuracy"):
-        assert two[name] == pytest.approx(one[name], rel=1e-5)
+        assert two[name] == pytest.approx(one[name], rel=1e-4)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -124,7 +127,7 @@ def test_adversarial_losses_and_their_gradients_do_not_depend_on_the_number_of_d
     one, two = (read(cases / f"losses_{devices}.npz") for devices in (1, 2))
     assert len(one) == 4 * (2 + 4)
     for name, value in one.items():
-        np.testing.assert_allclose(two[name], value, rtol=1e-5, atol=1e-7, err_msg=name)
+        np.testing.assert_allclose(two[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 def test_the_averaged_generator_is_the_moving_average_on_two_devices(cases):
@@ -151,9 +154,9 @@ def test_the_averaged_generator_is_the_moving_average_on_two_devices(cases):
 
 def test_fit_and_evaluate_work_on_several_devices_and_agree_with_one(cases):
     one, two = (read(cases / f"fit_{devices}.npz") for devices in (1, 2))
-    assert farthest(variables(one), variables(two)) < 1e-6
+    assert farthest(variables(one), variables(two)) < TOLERANCE
     for name in ("content", "adversarial", "discriminator", "accuracy", "psnr"):
-        assert two[name] == pytest.approx(one[name], abs=1e-5), name
+        assert two[name] == pytest.approx(one[name], abs=1e-4), name
 
 
 def test_a_float16_overflow_is_passed_over_by_all_and_halves_both_loss_scales(cases):
@@ -189,7 +192,6 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-@pytest.mark.slow
 def test_two_workers_end_alike_and_where_one_process_ends(film_folder, tmp_path):
     """`train` in two processes that TF_CONFIG joins; the first one alone writes the run."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
@@ -213,7 +215,7 @@ def test_two_workers_end_alike_and_where_one_process_ends(film_folder, tmp_path)
     assert chief.pop("strategy") == other.pop("strategy") == "CollectiveAllReduceStrategy"
     assert one.pop("strategy") == "_DefaultDistributionStrategy"
     assert farthest(chief, other) == 0.0
-    assert farthest(chief, one) < 1e-6
+    assert farthest(chief, one) < TOLERANCE
     assert sorted(path.name for path in tmp_path.rglob("generator.keras")) == [
         "generator.keras", "generator.keras",
     ]  # fmt: skip

@@ -23,6 +23,7 @@ def weights(run):
     return load_generator(run.generator).get_weights()
 
 
+@pytest.mark.slow
 def test_a_run_from_the_disk_cache_equals_the_one_from_memory(
     film_folder, short, tmp_path, monkeypatch
 ):

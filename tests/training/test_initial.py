@@ -67,6 +67,7 @@ def test_one_that_is_built_otherwise_is_refused(source, words, saved):
         initialise(made(SRResNet, 4), saved(source()))
 
 
+@pytest.mark.slow
 def test_a_run_begins_where_another_ended(film_folder, tiny, tmp_path):
     content = replace(tiny, steps=2, adversarial_share=0.0)
     first = train(content, film_folder, tmp_path / "first")
@@ -84,6 +85,7 @@ def test_a_run_begins_where_another_ended(film_folder, tiny, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_needs_its_beginning_no_more(film_folder, tiny, tmp_path, monkeypatch):
     source = made(SRResNet, 4, depth=1)
     save_generator(source, tmp_path / "trained.keras")

@@ -39,9 +39,9 @@ def test_a_content_step_is_one_gradient_step_on_l1():
         for v, g in zip(generator.trainable_variables, gradients, strict=True)
     ]
     logs = srgan.train_step((lr, hr))
-    assert float(logs["content"]) == pytest.approx(float(loss), rel=1e-6)
+    assert float(logs["content"]) == pytest.approx(float(loss), rel=1e-5)
     for variable, value in zip(generator.trainable_variables, expected, strict=True):
-        np.testing.assert_allclose(variable.numpy(), value, atol=1e-7)
+        np.testing.assert_allclose(variable.numpy(), value, atol=1e-6)
 
 
 def test_the_content_phase_leaves_the_discriminator_alone():
@@ -87,7 +87,7 @@ def test_without_adversarial_weight_the_second_phase_equals_the_first():
         one.train_step(data)
         two.train_step(data)
     for a, b in zip(one.generator.get_weights(), two.generator.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_the_feature_loss_is_the_mean_square_between_features():

@@ -82,6 +82,7 @@ def test_the_films_of_each_split_are_listed(finished, film_folder):
     assert all((film_folder / name).is_file() for name in data["train"] + data["test"])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
     finished, film_folder, tmp_path
 ):
@@ -102,6 +103,7 @@ class _StopAt(list):
         return int(self.trainer.step) == self.step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops", [(3,), (5, 10), (9,)])
 def test_a_run_stopped_at_any_step_and_resumed_equals_the_uninterrupted_one(
     finished, film_folder, tmp_path, monkeypatch, stops
@@ -189,6 +191,7 @@ def test_minutes_end_a_run_too(film_folder, tiny, tmp_path):
     assert before_last < 60 * 0.05 <= last + 0.05
 
 
+@pytest.mark.slow
 def test_the_published_discriminator_and_batch_norm_train_too(film_folder, tiny, tmp_path):
     config = replace(tiny, discriminator="srgan", batch_norm=True, steps=4, adversarial_share=0.5)
     run = train(config, film_folder, tmp_path / "run")
@@ -217,6 +220,7 @@ def test_a_run_inside_the_data_folder_is_refused(film_folder, tiny):
         train(tiny, film_folder, film_folder / "run")
 
 
+@pytest.mark.slow
 def test_overwrite_replaces_an_older_run(film_folder, tiny, tmp_path):
     short = replace(tiny, steps=2)
     train(short, film_folder, tmp_path / "run")
@@ -240,6 +244,7 @@ def test_what_cannot_be_resumed_says_why(finished, film_folder, tiny, tmp_path, 
         resume_training(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_bad_film_is_skipped_and_named(film_folder, tiny, tmp_path):
     films = tmp_path / "films"
     shutil.copytree(film_folder, films)

@@ -145,6 +145,7 @@ def test_a_run_to_which_everything_happens_ends_as_one_to_which_nothing_did(
     assert run.environment()["resumed"][0]["python"].startswith("3.")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plain_plots")
 def test_a_run_stopped_between_two_records_records_the_same(film_folder, tmp_path, monkeypatch):
     """Losses of steps not yet recorded are in the checkpoint too; step 12 is also the last."""
@@ -296,6 +297,7 @@ def test_the_phase_switches_when_validation_has_flattened(film_folder, tmp_path,
     assert float(trainers[-1].switched) == float(trainers[0].switched) == 6 / 8
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plain_plots")
 def test_every_worker_keeps_the_scores_that_the_switch_depends_on(begin, config, monkeypatch):
     plateau = replace(config, adversarial_from="plateau")

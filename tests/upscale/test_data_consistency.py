@@ -67,6 +67,7 @@ def noise_free(draw) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return hr, resize(hr, size), sr
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(noise_free())
 def test_it_is_never_further_from_the_truth_and_fits_the_lr_image(case):
@@ -169,6 +170,7 @@ def test_a_preset_gains_on_noise_free_films(seed):
     assert lr_consistency(after, lr) > 120 > lr_consistency(before, lr)
 
 
+@pytest.mark.slow
 def test_real_films_fit_to_half_a_level(shared_data):
     preset = load("edge-x4").runtime
     films = index_films(shared_data / "nih_chest_xray").of("test")[:10]

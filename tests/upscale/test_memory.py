@@ -35,6 +35,7 @@ def taken(model, ceiling: float) -> float:
     return float(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.slow
 def test_a_ceiling_is_kept(trained):
     free = taken(trained["tflite"], 0)
     for ceiling in (0.25 * free, 0.5 * free):
