@@ -4,7 +4,7 @@
 
 FILMS holds data sets with {train,test}/{NORMAL,PNEUMONIA} folders. Patients of the train folders
 train it, a tenth of them (by a hash of the patient) choose the best state; test folders are never
-opened. OUT receives radiograph_features.npz (float16) and its card.
+opened. OUT receives radiograph_features.safetensors (float16) and its card.
 
 It learns two things at once from crops of 96 x 96 pixels, cut from films at the HR sizes 128, 256
 and 512: what was done to the crop and how strongly (reduced and enlarged, blurred, made noisy,
@@ -274,7 +274,7 @@ def main() -> None:
         f"python {platform.python_version()}",
         "val": best,
     }
-    save_features(extractor, arguments.out / "radiograph_features.npz", card)
+    save_features(extractor, arguments.out / "radiograph_features.safetensors", card)
     print(json.dumps(card, indent=2))
 
 

@@ -24,12 +24,11 @@ from xraysr.evaluation.report import REFERENCE, Report
 from xraysr.files import whole_file
 from xraysr.films.index import FilmIndex, index_films
 from xraysr.films.patients import patient_id, shared_patients
-from xraysr.models import GENERATORS, SRNetwork
-from xraysr.models.storage import weights_sha256
+from xraysr.models import GENERATORS, SRNetwork, open_model
+from xraysr.models.open import save_preset
+from xraysr.models.weights import round_weights, weights_sha256
 from xraysr.pair import Pair
 from xraysr.presets import ModelCard, card, names
-from xraysr.presets.opening import open_generator
-from xraysr.presets.store import round_weights, save_preset
 from xraysr.spec import ModelSpec
 from xraysr.training.config import TrainConfig
 from xraysr.training.run import Run
@@ -60,7 +59,7 @@ def main() -> None:
 
 def publish(run: Run, name: str, folders: list[Path], out: Path) -> ModelCard:
     """Scores the rounded generator of a run and writes weights and card below `out`."""
-    generator, spec = open_generator(run.generator)
+    generator, spec = open_model(run.generator)
     purpose = _purpose(name, spec.scale)
     indexes = {_known(folder): index_films(folder) for folder in folders}
     data = trained_on(run.data(), indexes)

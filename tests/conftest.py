@@ -33,7 +33,7 @@ def shared_data() -> Path:
 def save_model() -> Callable[..., Path]:
     """Writes a small generator with seeded noise for weights, and its card, to a `.keras` file."""
     from xraysr.models import SRResNet
-    from xraysr.models.storage import save_generator
+    from xraysr.models.open import save_generator
 
     def save(path: Path, scale: int = 4, seed: int = 0) -> Path:
         generator = SRResNet(scale, depth=1, width=8)

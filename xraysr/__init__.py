@@ -5,6 +5,7 @@ Names are imported when they are first used, so that `import xraysr` costs next 
 
 from importlib import import_module
 
+from xraysr.registration import register as _register
 from xraysr.version import __version__ as __version__
 
 _HOMES = {
@@ -33,6 +34,8 @@ _HOMES = {
 }
 
 __all__ = sorted(_HOMES)
+
+_register()
 
 
 def __getattr__(name: str):

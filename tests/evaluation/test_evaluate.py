@@ -17,7 +17,7 @@ from xraysr.films.finder import Film
 from xraysr.films.index import index_films
 from xraysr.lanczos import degrade, resize
 from xraysr.models import SRResNet
-from xraysr.models.storage import save_generator
+from xraysr.models.open import save_generator
 from xraysr.pair import Pair
 from xraysr.phantom.film import write_phantoms
 from xraysr.upscale import Upscaler, load

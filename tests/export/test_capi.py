@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from xraysr.models.storage import load_generator
+from xraysr.models.open import load_generator
 
 SCRIPT = Path(__file__).with_name("capi.py")
 INVALID_ARGUMENT = 3

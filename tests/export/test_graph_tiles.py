@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from xraysr.export.graph_tiles import in_tiles
-from xraysr.models.storage import load_generator
+from xraysr.models.open import load_generator
 
 SIZES = [(1, 1), (4, 50), (16, 16), (17, 22), (22, 23), (40, 33), (54, 9)]
 

@@ -16,7 +16,7 @@ from xraysr.errors import BadImageError
 from xraysr.export import image_signature as module
 from xraysr.export.image_signature import image_signature
 from xraysr.io import read
-from xraysr.models.storage import load_generator
+from xraysr.models.open import load_generator
 
 RANDOM = np.random.default_rng(3)
 GREY8 = RANDOM.integers(0, 256, (14, 23), dtype=np.uint8)

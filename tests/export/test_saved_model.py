@@ -11,7 +11,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow.python.framework import op_def_registry
 
 from xraysr.export.saved_model import write_graph
-from xraysr.models.storage import load_generator
+from xraysr.models.open import load_generator
 from xraysr.spec import ModelSpec
 
 COMMAND = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli"]

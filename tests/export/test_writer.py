@@ -17,7 +17,7 @@ from xraysr.export.writer import TOLERANCE, WRITERS
 from xraysr.films.index import index_films
 from xraysr.lanczos import degrade, resize
 from xraysr.models import EdgeGenerator, SRResNet
-from xraysr.models.storage import load_generator, save_generator
+from xraysr.models.open import load_generator, save_generator
 from xraysr.phantom.film import make_phantom, write_phantoms
 from xraysr.spec import ModelSpec
 from xraysr.upscale import load

@@ -19,7 +19,7 @@ from xraysr.models.data_consistency import (
     inverse_taps,
     polyphase_reduction,
 )
-from xraysr.models.storage import load_generator, save_generator, weights_sha256
+from xraysr.models.open import load_generator, save_generator, weights_sha256
 from xraysr.phantom.film import make_phantom
 from xraysr.upscale.data_consistency import project
 
@@ -189,9 +189,9 @@ def test_it_runs_in_onnx(generator, tmp_path):
 
 @pytest.mark.slow
 def test_real_films_come_within_half_a_level(shared_data: Path):
-    from xraysr.presets.opening import open_generator
+    from xraysr.models import open_model
 
-    faithful = ConsistentGenerator(open_generator("edge-x4")[0])
+    faithful = ConsistentGenerator(open_model("edge-x4")[0])
     for each in index_films(shared_data / "nih_chest_xray").of("test")[:10]:
         lr = batch(degrade(read(each.path).pixels[:512, :512], (128, 128), 8))
         assert residual(faithful(lr), lr) < 0.5 < residual(faithful.generator(lr), lr)

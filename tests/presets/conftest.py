@@ -97,8 +97,8 @@ def generator():
 @pytest.fixture
 def shipped(home, make_card, generator) -> tuple:
     """`generator`, rounded, as the preset base-x4 on the shelf; and its card."""
-    from xraysr.models.storage import weights_sha256
-    from xraysr.presets.store import round_weights, save_preset
+    from xraysr.models.open import save_preset
+    from xraysr.models.weights import round_weights, weights_sha256
 
     round_weights(generator)
     card = make_card(sha256=weights_sha256(generator))

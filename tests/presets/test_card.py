@@ -32,7 +32,7 @@ def test_names_are_those_on_the_shelf(home, put):
 
 def test_cards_are_read_without_keras():
     code = (
-        "import sys; from xraysr.presets import ModelCard, names; import xraysr.presets.overview;"
+        "import sys; from xraysr.presets import ModelCard, names; import xraysr.presets.page;"
         "cards = [ModelCard.load(name).markdown() for name in names()];"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )

@@ -50,7 +50,7 @@ def test_models_shows_a_card(run, put):
         (("models", "--json"), "--json shows the card of one preset: name it"),
         (("upscale", "base-x3", "film.png", "-o", "sr.png"), "base comes for x4; for x3"),
         (("export", "base-x3", "out", "--format", "saved_model"), "base comes for x4; for x3"),
-        (("upscale", "base-x4", "film.png", "-o", "sr.png"), "base-x4.npz are damaged"),
+        (("upscale", "base-x4", "film.png", "-o", "sr.png"), "base-x4.safetensors are damaged"),
     ],
 )
 def test_mistakes_are_one_line(run, put, tmp_path, monkeypatch, words, told):

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from xraysr.presets.page import page, size_text
+import io
+
+from rich.console import Console
+
+from xraysr.presets.page import page, presets_table, size_text
 
 
 def test_the_page_says_all_the_card_says(home, make_card):
@@ -44,8 +48,35 @@ def test_what_was_not_measured_has_no_heading(home, make_card):
 def test_size_is_that_of_the_file(home, make_card):
     card = make_card()
     assert size_text(card) == "missing"
-    path = home / "weights" / "base-x4.npz"
+    path = home / "weights" / "base-x4.safetensors"
     path.parent.mkdir(parents=True)
     for size, text in ((102_400, "102 kB"), (2_620_000, "2.6 MB")):
         path.write_bytes(b"0" * size)
         assert size_text(card) == text
+
+
+def printed() -> str:
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(presets_table())
+    return console.export_text()
+
+
+def test_every_preset_has_its_row(put):
+    put("base-x4")
+    put("edge-x2", purpose="Small devices")
+    text = printed()
+    for said in ("base-x4", "Best fidelity", "1,234", "32:128 +1.50", "no restriction on use"):
+        assert said in text
+    for said in ("edge-x2", "Small devices", "32:64 +1.50", "missing"):
+        assert said in text
+
+
+def test_scores_on_other_films_are_not_mistaken_for_these(put):
+    card = put("base-x4")
+    put("base-x4", scores={"kermany_224": card.scores["nih_chest_xray"]})
+    assert "+1.50" not in printed()
+
+
+def test_square_brackets_are_no_markup(put):
+    put("base-x4", purpose="[bold]Best")
+    assert "[bold]Best" in printed()

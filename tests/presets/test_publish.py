@@ -14,9 +14,9 @@ import pytest
 from xraysr.errors import UserError
 from xraysr.files import write_json
 from xraysr.io import Radiograph, write
-from xraysr.models.storage import weights_sha256
+from xraysr.models.open import load_preset
+from xraysr.models.weights import weights_sha256
 from xraysr.presets import ModelCard
-from xraysr.presets.store import load_preset
 from xraysr.training import TrainConfig
 
 SCRIPT = Path(__file__).resolve().parents[2] / "recipes" / "publish.py"

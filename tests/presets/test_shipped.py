@@ -16,11 +16,11 @@ import xraysr
 from xraysr.evaluation.evaluate import evaluate
 from xraysr.evaluation.report import Report
 from xraysr.films.index import FilmIndex, index_films
+from xraysr.models.open import load_preset
 from xraysr.pair import Pair
 from xraysr.phantom.film import write_phantoms
 from xraysr.presets import ModelCard, names
 from xraysr.presets.card import HOME, weights_path
-from xraysr.presets.store import load_preset
 from xraysr.upscale import Upscaler
 
 PRESETS = names()

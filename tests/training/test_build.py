@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from xraysr.models import Discriminator, PatchDiscriminator
-from xraysr.models.storage import load_generator, save_generator
+from xraysr.models.open import load_generator, save_generator
 from xraysr.training.build import build_srgan
 
 COMPUTE = {"float32": "float32", "mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}

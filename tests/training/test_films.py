@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xraysr.errors import UserError
-from xraysr.models.storage import load_generator
+from xraysr.models.open import load_generator
 from xraysr.training import resume_training, train
 from xraysr.training.films import RunFilms
 from xraysr.training.run import Run

@@ -7,7 +7,7 @@ import pytest
 
 from xraysr.errors import UserError
 from xraysr.models import EdgeGenerator, SRResNet
-from xraysr.models.storage import load_generator, save_generator
+from xraysr.models.open import load_generator, save_generator
 from xraysr.training import TrainConfig, resume_training, settings_of, train
 from xraysr.training.families import FAMILIES
 from xraysr.training.initial import initialise

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from xraysr.models.storage import load_generator
+from xraysr.models.open import load_generator
 from xraysr.training import Run, TrainConfig, resume_training, train
 
 SECONDS_TO_WAIT = 120

@@ -14,7 +14,7 @@ from xraysr.data.batches import whole_films
 from xraysr.data.pipeline import PairCache
 from xraysr.errors import UserError
 from xraysr.films.index import index_films
-from xraysr.models.storage import load_generator
+from xraysr.models.open import load_generator
 from xraysr.progress import StatusBar
 from xraysr.spec import ModelSpec
 from xraysr.training import Interrupted, Run, resume_training, train

@@ -15,7 +15,7 @@ from xraysr.data.pipeline import PairCache
 from xraysr.errors import UserError
 from xraysr.films.index import index_films
 from xraysr.io import Radiograph, write
-from xraysr.models.storage import load_generator
+from xraysr.models.open import load_generator
 from xraysr.pair import Pair
 from xraysr.progress import StatusBar
 from xraysr.training import Interrupted, Run, TrainConfig, resume_training, train

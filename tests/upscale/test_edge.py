@@ -14,7 +14,7 @@ import tensorflow as tf
 from xraysr.errors import UserError
 from xraysr.export.tflite import attach_card, write_tflite
 from xraysr.io import Radiograph, read, write
-from xraysr.models.storage import load_generator
+from xraysr.models.open import load_generator
 from xraysr.spec import ModelSpec
 from xraysr.upscale import load
 from xraysr.upscale.edge import EdgeRuntime, EdgeUpscaler

@@ -13,7 +13,7 @@ import pytest
 from xraysr.errors import UserError
 from xraysr.export.onnx import write_onnx
 from xraysr.lanczos import resize
-from xraysr.models.storage import load_generator
+from xraysr.models.open import load_generator
 from xraysr.spec import ModelSpec
 from xraysr.upscale.runtimes import KerasRuntime, OnnxRuntime, SavedModelRuntime
 

@@ -24,7 +24,7 @@ def models(
         return
     if as_json:
         raise UserError("--json shows the card of one preset: name it. Received: no name")
-    from xraysr.presets.overview import presets_table
+    from xraysr.presets.page import presets_table
     from xraysr.progress import show
 
     show(presets_table())

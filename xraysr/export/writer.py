@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from xraysr.errors import UserError
@@ -17,10 +18,10 @@ from xraysr.export.saved_model import write_saved_model
 from xraysr.export.target import Target
 from xraysr.export.tflite import PRECISIONS, attach_card, write_tflite
 from xraysr.files import make_folder
-from xraysr.models import SRNetwork
+from xraysr.models import SRNetwork, open_model
 from xraysr.models.data_consistency import ConsistentGenerator
+from xraysr.models.network import as_network
 from xraysr.pair import Pair
-from xraysr.presets.opening import open_generator
 from xraysr.spec import ModelSpec
 from xraysr.upscale import load
 
@@ -60,7 +61,7 @@ class Export:
 
 
 def export_model(
-    model: str | Path,
+    model: str | Path | keras.Model,
     out: str | Path,
     format: str,
     *,
@@ -76,7 +77,9 @@ def export_model(
     """Exports a trained generator, with its card, and checks it against Keras on pixels.
 
     Args:
-        model: A `.keras` file, the folder of a training run, or the name of a preset.
+        model: A `.keras` file, of ours or of any Keras model that enlarges; the folder of a
+            training run; the name of a preset; or such a model itself, see
+            `xraysr.models.open_model`.
         out: For `tflite` and `onnx` the file to write, ending so. For `saved_model` the folder of
             all models: `OUT/<name>/<version>/` is written, as TF Serving expects it.
         format: `saved_model`, `tflite` or `onnx`.
@@ -105,12 +108,14 @@ def export_model(
     limit = _limit(format, precision, films, max_psnr_loss)
     if faithful and precision != "float32":
         raise UserError(f"A faithful export is in float32. Received: precision {precision}")
-    target = Target.of(Path(out), format, name or _name(model), version)
-    generator, spec = open_generator(model)
+    called = model.name if isinstance(model, keras.Model) else _name(model)
+    target = Target.of(Path(out), format, name or called, version)
+    opened, spec = open_model(model)
+    generator = as_network(opened, spec)
     target.check(overwrite)
     sizes = Pair.parse(pair) if pair else training_pair(spec)
     if sizes.scale != spec.scale:
-        raise UserError(f"{model} enlarges x{spec.scale}. Received: pair {sizes}")
+        raise UserError(f"{called} enlarges x{spec.scale}. Received: pair {sizes}")
     pixels = film_pixels(Path(films), sizes) if films else phantom_pixels(sizes)
     spec = replace(spec, export={"format": format, "precision": precision})
     if faithful:
@@ -126,7 +131,7 @@ def export_model(
         artefact = Path(folder) / target.path.name
         WRITERS[format](generator, artefact, spec, pixels.calibration)
         checked = measure(generator, load(artefact), pixels, exact=limit is None)
-        _judge(f"{precision} {format} export of {model}", checked, limit)
+        _judge(f"{precision} {format} export of {called}", checked, limit)
         if format != "saved_model":  # whose card is part of its graph
             spec = replace(spec, export={**spec.export, **checked})
             spec.save(artefact)

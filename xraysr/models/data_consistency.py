@@ -37,7 +37,7 @@ class DataConsistency(keras.layers.Layer):
     def __init__(self, scale: int, rounds: int = ROUNDS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if rounds < 1:
-            raise ValueError(f"Faithful needs rounds >= 1. Received: rounds={rounds}")
+            raise ValueError(f"DataConsistency needs rounds >= 1. Received: rounds={rounds}")
         self.scale = scale
         self.rounds = rounds
         self._down, self._up = polyphase_reduction(scale)
@@ -119,7 +119,7 @@ class ConsistentGenerator(SRNetwork):
     """
 
     def __init__(self, generator: SRNetwork, rounds: int = ROUNDS, **kwargs: Any) -> None:
-        super().__init__(generator.scale, generator.depth, generator.width, **kwargs)
+        super().__init__(generator.scale, **kwargs)
         self.generator = generator
         self.faithful = DataConsistency(generator.scale, rounds, dtype="float32", name="faithful")
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from xraysr.errors import UserError
-from xraysr.files import whole_file
-from xraysr.models.float16_weights import read_halves, write_halves
+from xraysr.files import write_json
+from xraysr.models.weights import load_weights, round_weights, save_weights, weights_sha256
 
 WIDTHS = (16, 32, 64, 128)
-SHIPPED = Path(__file__).parent / "weights" / "radiograph_features.npz"
+SHIPPED = Path(__file__).with_suffix(".safetensors")
 # Added to the mean square of a position's channels, so that silence stays silent.
 EPSILON = 1e-3
 
@@ -92,7 +90,7 @@ class RadiographFeatures(keras.Model):
         """
         extractor = cls(trainable=False)
         extractor.build((None, None, None, 1))
-        extractor.set_weights(_read_weights(Path(path), extractor))
+        _load(extractor, Path(path))
         return extractor
 
 
@@ -120,11 +118,10 @@ def map_difference(maps: list[Any], others: list[Any]) -> Any:
 
 
 def save_features(extractor: RadiographFeatures, path: Path, card: dict[str, Any]) -> None:
-    """Writes the weights as float16 to `path` (.npz) and `card` with their SHA-256 beside them."""
-    write_halves(path, extractor.get_weights())
-    card = {**card, "sha256": _sha256(path)}
-    with whole_file(card_of(path)) as temporary:
-        temporary.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    """Writes the weights as float16 (.safetensors) and `card` with their hash beside them."""
+    round_weights(extractor)
+    save_weights(extractor, path)
+    write_json(card_of(path), {**card, "weights_sha256": weights_sha256(extractor)})
 
 
 def card_of(path: Path) -> Path:
@@ -132,32 +129,17 @@ def card_of(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _read_weights(path: Path, extractor: RadiographFeatures) -> list[np.ndarray]:
+def _load(extractor: RadiographFeatures, path: Path) -> None:
     try:
-        expected = json.loads(card_of(path).read_text("utf-8"))["sha256"]
-        found = _sha256(path)
+        expected = json.loads(card_of(path).read_text("utf-8"))["weights_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"Feature extractor weights need {path} and its card {card_of(path).name} beside it. "
-            f"Received: {error!r}. Install xraysr again."
+            f"The feature extractor needs {path} and its card {card_of(path).name} beside it. "
+            f"Received: {error!r}. Reinstall xraysr."
         ) from error
-    if found != expected:
-        raise UserError(
-            f"{path} is damaged: expected sha256 {expected}. Received: {found}. "
-            "Install xraysr again."
-        )
     try:
-        weights = read_halves(path)
-    except UserError:
-        weights = []
-    shapes = [weight.shape for weight in weights]
-    if shapes != [tuple(weight.shape) for weight in extractor.weights]:
-        raise UserError(
-            f"{path} holds the weights of another version of RadiographFeatures. Received: arrays "
-            f"of shapes {shapes}. Take the file that came with this xraysr."
-        )
-    return weights
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        load_weights(extractor, path)
+    except UserError as error:
+        raise UserError(f"{error}. Reinstall xraysr.") from error
+    if weights_sha256(extractor) != expected:
+        raise UserError(f"{path} does not hold the weights its card names. Reinstall xraysr.")

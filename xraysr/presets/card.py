@@ -32,8 +32,18 @@ def card_path(name: str) -> Path:
 
 
 def weights_path(name: str) -> Path:
-    """Where the weights of a preset lie."""
-    return HOME / "weights" / f"{name}.npz"
+    """Where the weights of a preset lie: float16, safetensors."""
+    return HOME / "weights" / f"{name}.safetensors"
+
+
+def tflite_path(name: str) -> Path | None:
+    """Where a preset lies as TFLite, for use without TensorFlow; None if it has no such file.
+
+    The edge presets have one, its weights in int8 (`dynamic`); the card inside says what that
+    loses. `xraysr.upscale.edge.EdgeUpscaler` opens it.
+    """
+    path = HOME / "weights" / f"{name}.tflite"
+    return path if path.is_file() else None
 
 
 def choices(name: str) -> str:

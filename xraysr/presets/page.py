@@ -1,12 +1,17 @@
-"""A `ModelCard` as a page of Markdown, for `xraysr models NAME`."""
+"""What `xraysr models` shows: all presets as a table, or one card as a page of Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from xraysr.presets.card import REFERENCE, Interval, ModelCard, weights_path
+from rich.table import Table
+from rich.text import Text
 
+from xraysr.presets.card import REFERENCE, Interval, ModelCard, names, weights_path
+
+COLUMNS = ("preset", "for", "parameters", "weights", "over Lanczos dB", "training data")
+SCORED_ON = "nih_chest_xray"
 HEAD = ("method", "PSNR dB", "over Lanczos dB", "SSIM", "LR-consistency dB")
 
 
@@ -124,3 +129,29 @@ def _bullets(content: dict[str, Any], indent: str = "") -> Iterator[str]:
         else:
             text = ", ".join(map(str, value)) if isinstance(value, list) else value
             yield f"{indent}- {key}: {text}"
+
+
+def presets_table() -> Table:
+    """Every preset with its size, its PSNR over Lanczos on the NIH test films, its licences."""
+    table = Table(title="Presets; PSNR over Lanczos on NIH test films", show_lines=True)
+    for column in COLUMNS:
+        table.add_column(
+            column,
+            justify="right" if column in ("parameters", "weights", "over Lanczos dB") else "left",
+            no_wrap=column not in ("for", "training data"),
+        )
+    for name in names():
+        table.add_row(*map(Text, _cells(ModelCard.load(name))))
+    return table
+
+
+def _cells(card: ModelCard) -> tuple[str, ...]:
+    gains = {pair: card.gain(SCORED_ON, pair) for pair in card.scores.get(SCORED_ON, {})}
+    return (
+        card.name,
+        card.purpose,
+        f"{card.parameters:,}",
+        size_text(card),
+        "\n".join(f"{pair} {gain['mean']:+.2f}" for pair, gain in gains.items() if gain),
+        "\n".join(f"{each['name']}: {each['licence']}" for each in card.data),
+    )

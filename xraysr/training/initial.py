@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from xraysr.errors import UserError
-from xraysr.models import SRNetwork
-from xraysr.presets.opening import open_generator
+from xraysr.models import SRNetwork, open_model
 
 TRUNK = ("head", "conv_", "block_", "body")
 BUILD = ("depth", "width", "batch_norm")
@@ -19,7 +18,7 @@ def initialise(generator: SRNetwork, init: str) -> None:
     Raises:
         UserError: if there is no such generator, or it is built otherwise.
     """
-    source, _ = open_generator(init)
+    source, _ = open_model(init)
     ours, theirs = _build_of(generator), _build_of(source)
     if ours != theirs:
         raise UserError(

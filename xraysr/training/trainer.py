@@ -14,7 +14,7 @@ from xraysr import plots
 from xraysr.data.batches import training_batches
 from xraysr.data.pipeline import PairCache
 from xraysr.io import Radiograph, write
-from xraysr.models.storage import save_generator
+from xraysr.models.open import save_generator
 from xraysr.progress import StatusBar
 from xraysr.training.build import build_srgan
 from xraysr.training.checkpoints import Checkpoints

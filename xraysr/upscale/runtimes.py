@@ -16,24 +16,26 @@ class KerasRuntime:
     """A generator in Keras, compiled to one graph for all sizes.
 
     Args:
-        generator: The network, a Keras model.
+        generator: The network, any Keras model that enlarges.
         spec: Its card.
     """
 
     def __init__(self, generator: Any, spec: ModelSpec) -> None:
         import tensorflow as tf
 
+        from xraysr.models.network import as_network
+
         self.spec = spec
         signature = tf.TensorSpec((None, None, None, 1), tf.float32)
-        self._graph = tf.function(generator.call, input_signature=[signature])
+        self._graph = tf.function(as_network(generator, spec).call, input_signature=[signature])
 
     @classmethod
     def open(cls, target: str | Path) -> Self:
         """The generator of a `.keras` file, a run folder or a preset."""
         need_tensorflow(target)
-        from xraysr.presets.opening import open_generator
+        from xraysr.models import open_model
 
-        return cls(*open_generator(target))
+        return cls(*open_model(target))
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """(n, height, width, 1) float32 in [0, 1] to the same, `scale` times as large."""

@@ -41,13 +41,13 @@ def no_environment(monkeypatch):
 def exported(tmp_path_factory, save_model) -> dict[str, Path]:
     """Two generators as .keras files, and as versions 1 and 2 of a model chest. Read only."""
     from xraysr.export.saved_model import write_saved_model
-    from xraysr.presets.opening import open_generator
+    from xraysr.models import open_model
 
     folder = tmp_path_factory.mktemp("exported")
     paths = {"folder": folder / "chest"}
     for version in (1, 2):
         paths[str(version)] = save_model(folder / f"{version}.keras", seed=version)
-        generator, spec = open_generator(paths[str(version)])
+        generator, spec = open_model(paths[str(version)])
         write_saved_model(generator, folder / "chest" / str(version), spec)
     return paths
 
