@@ -18,7 +18,6 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-import click
 import nbformat
 import typer
 from mkdocs.config.defaults import MkDocsConfig
@@ -116,23 +115,24 @@ def _relinked(page: str, source: str) -> str:
 def _tutorial(path: Path) -> dict[str, str | bytes]:
     """A notebook as a page and its pictures, by their place in the site; executed."""
     notebook = nbformat.read(path, as_version=4)
+    made: dict[str, str | bytes] = {}
+    lines: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         if not _serving:
             _execute(notebook, folder)
-        made: dict[str, str | bytes] = {}
-        lines: list[str] = []
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 lines += ["", cell.source]
                 continue
             lines += ["", "```python", cell.source, "```"]
-            for output in cell.get("outputs", ()):
+            outputs = cell.get("outputs", ())
+            if printed := "\n".join(filter(None, (_printed(each, folder) for each in outputs))):
+                lines += ["", "```text", printed, "```"]
+            for output in outputs:
                 if picture := output.get("data", {}).get("image/png"):
                     name = f"{path.stem}-{len(made)}.png"
                     made[f"tutorials/{name}"] = base64.b64decode(picture)
                     lines += ["", f"![Output of the cell above]({name})"]
-                elif text := _printed(output, folder):
-                    lines += ["", "```text", text, "```"]
     made[f"tutorials/{path.stem}.md"] = "\n".join(lines)
     return made
 
@@ -151,7 +151,7 @@ def _execute(notebook: nbformat.NotebookNode, folder: str) -> None:
 
 def _printed(output: nbformat.NotebookNode, folder: str) -> str:
     """What a cell printed, without colours and without the path of this machine."""
-    if output.get("name") == "stderr":
+    if output.get("name") == "stderr" or "image/png" in output.get("data", {}):
         return ""
     text = output.get("text", "") or output.get("data", {}).get("text/plain", "")
     return ANSI.sub("", re.sub(rf"{re.escape(folder)}/\w+", "WORK", text)).strip("\n")
@@ -182,25 +182,23 @@ def _commands() -> Iterator[str]:
     """Every command with its arguments and options, as `--help` says them."""
     from xraysr.cli import app
 
-    group = typer.main.get_command(app)
-    for name, command in sorted(group.commands.items()):
-        yield from (f"## xraysr {name}", "", command.help or "", "")
-        usage = " ".join(command.collect_usage_pieces(click.Context(command)))
-        yield from ("```sh", f"xraysr {name} {usage}", "```", "")
-        yield from ("| | | |", "|---|---|---|")
-        for each in command.params:
-            yield f"| `{_names(each)}` | {_default(each)} | {getattr(each, 'help', None) or ''} |"
+    for name, command in sorted(typer.main.get_command(app).commands.items()):
+        words = {each: "/".join([*each.opts, *each.secondary_opts]) for each in command.params}
+        arguments = [each for each in words if each.param_type_name == "argument"]
+        yield from (f"## xraysr {name}", "", command.help or "", "", "```sh")
+        yield " ".join(["xraysr", name, *map(_usage, arguments), "[OPTIONS]"])
+        yield from ("```", "", "| | default | |", "|---|---|---|")
+        for each, word in words.items():
+            default = "required" if each.required else _default(each.default)
+            shown = word.upper() if each in arguments else word
+            yield f"| `{shown}` | {default} | {each.help or ''} |"
         yield ""
 
 
-def _names(parameter: click.Parameter) -> str:
-    if isinstance(parameter, click.Argument):
-        return parameter.human_readable_name
-    return " / ".join([*parameter.opts, *parameter.secondary_opts])
+def _usage(argument: Any) -> str:
+    text = argument.name.upper() + ("..." if argument.nargs == -1 else "")
+    return text if argument.required else f"[{text}]"
 
 
-def _default(parameter: click.Parameter) -> str:
-    if parameter.required:
-        return "required"
-    value = parameter.default
+def _default(value: Any) -> str:
     return "" if value in (None, False, ()) or callable(value) else f"`{value}`"

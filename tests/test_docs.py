@@ -6,7 +6,6 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import pytest
 import typer
 import yaml
@@ -35,11 +34,12 @@ def prose(page: Path) -> str:
     return re.sub(r"^ *```.*?^ *```$", "", page.read_text("utf-8"), flags=re.S | re.M)
 
 
-def command_lines(page: Path) -> list[list[str]]:
-    """Every `xraysr ...` in the page's shell blocks and in its text, as words."""
+def command_lines(page: Path, text: bool = True) -> list[list[str]]:
+    """Every `xraysr ...` in the page's shell blocks, and in its text, as words."""
     lines = "\n".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
     found = [line for line in lines if line.startswith("xraysr ")]
-    found += re.findall(r"`(xraysr [a-z][^`]*)`", prose(page))
+    if text:
+        found += re.findall(r"`(xraysr [a-z][^`]*)`", prose(page))
     return [shlex.split(line, comments=True)[1:] for line in found]
 
 
@@ -70,6 +70,13 @@ def test_commands_and_their_options_are_real(page):
 
 
 @by_name
+def test_commands_in_blocks_are_whole(page):
+    """As far as the command line looks before it does something."""
+    for name, *words in command_lines(page, text=False):
+        COMMANDS[name].make_context(name, [word for word in words if word != "..."])
+
+
+@by_name
 def test_python_blocks_are_python_and_use_public_names(page):
     for block in blocks(page, "python"):
         compile(block, str(page), "exec")
@@ -85,6 +92,20 @@ def test_options_named_in_the_text_exist(page):
     assert named <= options(*COMMANDS) | {"--write"}  # that of benchmarks/perceptual.py
 
 
+@pytest.mark.slow
+def test_the_page_on_own_parts_runs(tmp_path):
+    """A generator of twenty lines, a loss, a degradation and a callback train and are loaded."""
+    from xraysr.phantom.film import write_phantoms
+
+    for split, count, first in (("train", 6, 0), ("val", 2, 6), ("test", 1, 8)):
+        write_phantoms(tmp_path / "films" / split, count, size=128, seed=first)
+    (block,) = (each for each in blocks(DOCS / "howto" / "parts.md", "python") if "OUT" in each)
+    names = {"STEPS": 4, "FILMS": tmp_path / "films", "OUT": tmp_path / "run"}
+    exec(compile(block, "parts.md", "exec"), names)
+    assert names["upscaler"].spec.scale == 4
+    assert "antialias" not in names["upscaler"].spec.degradation
+
+
 def test_every_public_name_is_in_the_reference():
     text = (DOCS / "reference" / "python.md").read_text("utf-8")
     assert sorted(re.findall(r"^::: xraysr\.(\w+)$", text, re.M)) == xraysr.__all__
@@ -95,7 +116,7 @@ def test_every_command_says_what_it_and_its_options_do(name):
     """The page of commands is made from these words."""
     command = COMMANDS[name]
     assert command.help and command.help.strip()
-    silent = [p.name for p in command.params if isinstance(p, click.Option) and not p.help]
+    silent = [p.name for p in command.params if p.param_type_name == "option" and not p.help]
     assert silent == []
 
 
