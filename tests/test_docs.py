@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -12,6 +15,7 @@ import yaml
 
 import xraysr
 from xraysr.cli import app
+from xraysr.presets import names
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -134,6 +138,40 @@ def test_every_page_stands_in_the_navigation_once():
     by_hand = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
     assert by_hand <= set(pages)
     assert all(MADE.fullmatch(page) for page in set(pages) - by_hand)
+
+
+@pytest.fixture(scope="module")
+def hooks():
+    pytest.importorskip("mkdocs")
+    spec = importlib.util.spec_from_file_location("docs_hooks", DOCS / "hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_site_has_every_command_setting_and_preset(hooks):
+    commands = hooks.on_page_markdown("<!-- commands -->")
+    for name, command in COMMANDS.items():
+        assert f"\n## xraysr {name}\n" in f"\n{commands}"
+        assert all(param.opts[-1].upper() in commands.upper() for param in command.params)
+    settings = hooks.on_page_markdown("<!-- settings -->")
+    assert all(f"| `{each.name}` |" in settings for each in fields(xraysr.TrainConfig))
+    navigation = {"nav": [{"Presets": ["presets.md"]}]}
+    hooks.on_config(SimpleNamespace(**navigation))
+    assert navigation["nav"][0]["Presets"][1:] == [f"presets/{name}.md" for name in names()]
+
+
+def test_links_of_readme_lead_to_pages_of_the_site(hooks):
+    index = hooks._relinked("index.md", "README.md")
+    targets = set(re.findall(r"\]\(([^)#:]+)", index))
+    assert {"howto/films.md", "tutorials/01_quickstart.md", "changelog.md"} <= targets
+    assert all((DOCS / each).exists() or MADE.fullmatch(each) for each in targets)
+    assert "](../tutorials/" not in index
+
+
+def test_a_public_name_is_documented_where_it_is_defined(hooks):
+    text = hooks.on_page_markdown("a\n\n::: xraysr.Pair\n")
+    assert "::: xraysr.pair.Pair\n    options: {heading: xraysr.Pair}" in text
 
 
 def test_the_site_fetches_nothing():
