@@ -67,6 +67,8 @@ def test_links_lead_somewhere(page):
 
 @by_name
 def test_commands_and_their_options_are_real(page):
+    if page.name == "CHANGELOG.md":
+        pytest.skip("it also names commands of the past")
     for name, *words in command_lines(page):
         assert name in COMMANDS
         given = {word for word in words if re.match("--?[a-z]", word)}
