@@ -88,7 +88,8 @@ def test_a_patient_in_train_and_test_is_refused_by_name(tmp_path, touch):
     text = str(error.value)
     assert "train and test share 7 patients" in text
     assert "person2, person3, person4, person5, person6, ..." in text and "person7" not in text
-    assert "--resplit" in text and "--allow-shared-patients" in text
+    assert "resplit" in text and "allow_shared_patients" in text and "--" not in text
+    assert "Kermany's set the person numbers of the train and test folders overlap" in text
     index = index_films(tmp_path, allow_shared_patients=True)
     assert len(index.of("test")) == 18
 

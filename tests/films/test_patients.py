@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from xraysr.errors import UserError
+from xraysr.films.finder import find_films
+from xraysr.films.index import index_films
 from xraysr.films.patients import patient_id, shared_patients, split_of
 
 SHARES = (0.75, 0.10, 0.15)
@@ -64,3 +66,39 @@ def test_wrong_fractions_are_refused(fractions):
 
 def test_shared_patients():
     assert shared_patients(["b", "a", "c"], ["c", "b", "b", "d"]) == ["b", "c"]
+
+
+def told(root: Path) -> dict[str, tuple[str, str]]:
+    films, _ = find_films(root)
+    return {film.path.name: (film.patient, film.told_by) for film in films}
+
+
+def test_the_header_goes_before_the_layout_and_the_study_before_the_name(tmp_path, write_dicom):
+    write_dicom(tmp_path / "person1_a.dcm", PatientID="P-77", StudyInstanceUID="1.2.3")
+    write_dicom(tmp_path / "person1_b.dcm", PatientID="", StudyInstanceUID="1.2.3")
+    write_dicom(tmp_path / "c", StudyInstanceUID="1.2.3")
+    write_dicom(tmp_path / "person1_d")
+    assert told(tmp_path) == {
+        "person1_a.dcm": ("P-77", "PatientID of DICOM headers"),
+        "person1_b.dcm": ("1.2.3", "StudyInstanceUID of DICOM headers"),
+        "c": ("1.2.3", "StudyInstanceUID of DICOM headers"),
+        "person1_d": ("person1", "the layout of Kermany"),
+    }
+
+
+def test_ids_of_cbis_ddsm_name_a_patient_not_a_view(tmp_path, write_dicom):
+    for view in ("LEFT_CC", "RIGHT_MLO"):
+        write_dicom(tmp_path / view, PatientID=f"Mass-Training_P_00001_{view}")
+    assert {patient for patient, _ in told(tmp_path).values()} == {"P_00001"}
+
+
+def test_ids_of_nobody_are_a_warning(tmp_path, write_dicom):
+    for n in range(4):
+        write_dicom(tmp_path / f"a{n}", PatientID="ANONYMOUS" if n else "0017")
+    summary = index_films(tmp_path).summary()
+    assert "warning: 3 films have the id of nobody (ANONYMOUS): they count as one" in summary
+
+
+def test_one_patient_with_most_films_is_a_warning(tmp_path, touch):
+    touch(tmp_path, *(f"person1_virus_{n}.png" for n in range(9)), "person2_virus_1.png")
+    assert "one patient (person1) has 9 of 10 films" in index_films(tmp_path).summary()

@@ -9,17 +9,19 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from xraysr.films.manifest import JOURNAL, load_manifest
-from xraysr.films.patients import patient_id
+from xraysr.degradation import AS_FOUND
+from xraysr.films.header import Header
+from xraysr.films.manifest import JOURNAL, Manifest, load_manifest
+from xraysr.films.patients import SPLIT_FOLDERS, owners
+from xraysr.films.table import PatientTable
 from xraysr.films.walk import Skipped, stem_of, walk_films
 
-SPLIT_FOLDERS = {"train": "train", "test": "test"} | dict.fromkeys(
-    ("val", "valid", "validation"), "val"
-)
 PAIR_FOLDER = re.compile(r"\d+x\d+(_\d+x\d+)?")
+MOST_LABELS = 30  # with more of them, the folders are no classes
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,13 @@ class Film:
         path: The file; of a prepared pair folder, the HR one.
         name: Unique within the index and usable as a file name; the stem wherever possible.
         patient: Patient id.
-        label: Class folder right above the file, if any.
+        label: Class folder, if any.
         split: "train", "val" or "test".
-        lr_path: The LR twin, in prepared pair folders only.
+        lr_path: The LR twin, in pair folders only.
+        degradation: How that twin was made, as its folder's manifest says.
+        told_by: What told the patient: a table, a header, a layout, or a guess.
+        note: What could not be told about the patient.
+        header: What a DICOM header says.
     """
 
     path: Path
@@ -41,14 +47,31 @@ class Film:
     label: str | None
     split: str
     lr_path: Path | None = None
+    degradation: str | None = None
+    told_by: str = ""
+    note: str = ""
+    header: Header | None = None
 
 
-def find_films(root: Path) -> tuple[list[Film], list[Skipped]]:
+def find_films(
+    root: Path,
+    table: PatientTable | None = None,
+    *,
+    seen: Callable[[Path], None] = lambda path: None,
+) -> tuple[list[Film], list[Skipped]]:
     """Films below `root`, sorted by path, and the files that are none.
 
     The split of a film is that of the folder it lies in, empty outside of split folders.
+
+    Args:
+        root: The folder.
+        table: Patients of the films, where the user has a table of them.
+        seen: Called with each path that was looked at, for a progress display.
+
+    Raises:
+        UserError: if `root` is no folder, or the table names none of its films.
     """
-    films, skipped = _paired(root) if is_pair_folder(root) else _scanned(root)
+    films, skipped = (_paired if is_pair_folder(root) else _scanned)(root, table, seen)
     return _named(root, films), skipped
 
 
@@ -66,24 +89,31 @@ def is_pair_folder(root: Path) -> bool:
     )
 
 
-def _scanned(root: Path) -> tuple[list[Film], list[Skipped]]:
+def _scanned(
+    root: Path, table: PatientTable | None, seen: Callable[[Path], None]
+) -> tuple[list[Film], list[Skipped]]:
     """Films of an ordinary tree; `split` is the split folder's, or empty."""
     films: list[Film] = []
-    found, skipped = walk_films(root)
+    found, skipped = walk_films(root, seen=seen)
     first: dict[tuple[str, ...], Path] = {}
     top = root.resolve().name
     for each in sorted(found, key=lambda each: (len(each.path.parts), each.path.parts)):
-        parts = each.path.relative_to(root).parts
-        key = _undoubled((top, *parts))
-        if key in first:
+        kept = first.setdefault(_undoubled((top, *each.path.relative_to(root).parts)), each.path)
+        if kept != each.path:
             skipped.append(Skipped(each.path, "a doubled folder's second copy of a film"))
+    doubled = set(first.values())
+    found = [each for each in found if each.path in doubled]
+    for each, owner in zip(found, owners(found, root, table), strict=True):
+        if owner is None:
+            skipped.append(Skipped(each.path, "the table of patients does not say whose it is"))
             continue
-        first[key] = each.path
-        split = next((s for p in parts[:-1] if (s := SPLIT_FOLDERS.get(p.lower()))), "")
-        parent = parts[-2] if len(parts) > 1 else None
-        label = None if parent is None or parent.lower() in SPLIT_FOLDERS else parent
-        patient = patient_id(each.path, each.header)
-        films.append(Film(each.path, stem_of(each.path.name), patient, label, split))
+        folders = each.path.relative_to(root).parts[:-1]
+        split = next((s for name in folders if (s := SPLIT_FOLDERS.get(name.lower()))), "")
+        name = stem_of(each.path.name)
+        film = Film(each.path, name, owner.patient, owner.label, split)
+        films.append(replace(film, told_by=owner.told_by, note=owner.note, header=each.header))
+    if len({film.label for film in films}) > MOST_LABELS:
+        films = [replace(film, label=None) for film in films]
     return films, skipped
 
 
@@ -94,34 +124,39 @@ def _undoubled(parts: tuple[str, ...]) -> tuple[str, ...]:
     return (*kept, parts[-1])
 
 
-def _paired(root: Path) -> tuple[list[Film], list[Skipped]]:
-    """Films of a prepared pair folder: HR files with their LR twins."""
+def _paired(
+    root: Path, table: PatientTable | None, seen: Callable[[Path], None]
+) -> tuple[list[Film], list[Skipped]]:
+    """Films of a pair folder: HR files with their LR twins."""
     manifest = load_manifest(root.parent)
-    known = {(film.split, film.name): film for film in manifest.films} if manifest else {}
-    films: list[Film] = []
-    skipped: list[Skipped] = []
+    found, skipped = walk_films(root, seen=seen)
     if manifest and not manifest.complete:
         unfinished = "prepare did not finish: run the same command again to add the other films"
         skipped.append(Skipped(root.parent / JOURNAL, unfinished))
-    found, others = walk_films(root)
-    skipped += others
     present = {each.path.relative_to(root).parts for each in found}
-    for path in (each.path for each in found):
-        parts = path.relative_to(root).parts
-        folder = SPLIT_FOLDERS.get(parts[0].lower())
-        kind = parts[1] if len(parts) == 3 else ""
+    pairs = []
+    for each in found:
+        split, kind, *_ = (*each.path.relative_to(root).parts, "")
         twin = {"lr": "hr", "hr": "lr"}.get(kind)
-        if folder is None or twin is None:
-            skipped.append(Skipped(path, "outside the lr and hr folders of a pair"))
-        elif (parts[0], twin, parts[2]) not in present:
-            skipped.append(Skipped(path, f"its {twin.upper()} twin is missing"))
+        parts = each.path.relative_to(root).parts
+        if len(parts) != 3 or split.lower() not in SPLIT_FOLDERS or twin is None:
+            skipped.append(Skipped(each.path, "outside the lr and hr folders of a pair"))
+        elif (split, twin, parts[2]) not in present:
+            skipped.append(Skipped(each.path, f"its {twin.upper()} twin is missing"))
         elif kind == "hr":
-            name = stem_of(path.name)
-            record = known.get((folder, name))
-            patient = record.patient if record else patient_id(path)
-            label = record.label if record else None
-            lr_path = root / parts[0] / "lr" / parts[2]
-            films.append(Film(path, name, patient, label, folder, lr_path))
+            pairs.append(each)
+    films = []
+    for each, owner in zip(pairs, owners(pairs, root, table), strict=True):
+        split, _, name = each.path.relative_to(root).parts
+        film = _prepared(manifest, SPLIT_FOLDERS[split.lower()], each.path)
+        if table is not None or film is None:
+            if owner is None:
+                skipped.append(Skipped(each.path, "the table of patients does not say whose it is"))
+                continue
+            film = film or Film(each.path, stem_of(name), "", None, SPLIT_FOLDERS[split.lower()])
+            film = replace(film, patient=owner.patient, told_by=owner.told_by, note=owner.note)
+        lr_path = root / split / "lr" / name
+        films.append(replace(film, lr_path=lr_path, degradation=film.degradation or AS_FOUND))
     return films, skipped
 
 
@@ -136,6 +171,17 @@ def _named(root: Path, films: list[Film]) -> list[Film]:
         else film
         for film in films
     ]
+
+
+def _prepared(manifest: Manifest | None, split: str, path: Path) -> Film | None:
+    """The film at `path` as the manifest of its folder knows it."""
+    name = stem_of(path.name)
+    record = manifest.film(split, name) if manifest else None
+    if manifest is None or record is None:
+        return None
+    made = str(manifest.settings.get("degradation", AS_FOUND))
+    told_by = f"the manifest of {path.parents[3].name}"
+    return Film(path, name, record.patient, record.label, split, degradation=made, told_by=told_by)
 
 
 def _short_hash(path: Path) -> str:

@@ -74,13 +74,14 @@ def read_header(path: Path) -> Header | None:
     try:
         elements = read_elements(path, KEYWORDS)
         with decoding(path):
-            texts = [str(elements.get(keyword) or "").strip(" \0") for keyword in KEYWORDS[:-2]]
-            rows, columns = (elements.get(keyword) for keyword in KEYWORDS[-2:])
+            texts = [str(elements.get(each) or "").strip(" \0") for each in KEYWORDS[:-2]]
+            rows, columns = (elements.get(each) for each in KEYWORDS[-2:])
             size = (int(rows), int(columns)) if rows and columns else None
-            if not texts[0]:
-                texts[0] = str(elements.file_meta.get("MediaStorageSOPClassUID") or "")
-                if size is None and texts[0] != DIRECTORY:  # cut off before it says anything
+            sop_class, modality, patient, study, view, body_part = texts
+            if not sop_class:
+                sop_class = str(elements.file_meta.get("MediaStorageSOPClassUID") or "")
+                if size is None and sop_class != DIRECTORY:  # cut off before it says anything
                     return None
-            return Header(*texts, size=size)
+            return Header(sop_class, modality, patient, study, view, body_part, size)
     except BadImageError:
         return None

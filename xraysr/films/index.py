@@ -6,18 +6,27 @@ Whatever is no film is listed in `skipped` with the reason.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from xraysr.errors import UserError
-from xraysr.films.finder import Film, Skipped, find_films, is_pair_folder, pair_folders
-from xraysr.films.patients import SPLITS, shared_patients, split_of
+from xraysr.films.finder import Film, find_films, is_pair_folder, pair_folders
+from xraysr.films.manifest import load_manifest
+from xraysr.films.patients import ANONYMOUS, SPLITS, shared_patients, split_of
+from xraysr.films.table import PatientTable
+from xraysr.films.walk import Skipped
 from xraysr.io.formats import READABLE
 from xraysr.pair import Pair
 
 ALL_SHARES = (0.75, 0.10, 0.15)
 VAL_FROM_TRAIN = (0.9, 0.1, 0.0)
+KERMANY_NUMBERS = (
+    "In Kermany's set the person numbers of the train and test folders overlap: some stand for "
+    "different people, some for the same, and nothing published says which. "
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class FilmIndex:
         raise UserError(
             f"No {split} films under {self.root}: {counts} "
             f"({len({film.patient for film in self.films})} patients). Put films into a "
-            f"{split} folder, or add patients; a set in folders can be split anew with --resplit."
+            f"{split} folder, or add patients; resplit splits a set in folders anew."
         )
 
     def summary(self) -> str:
@@ -63,13 +72,55 @@ class FilmIndex:
             if split == "val" and self.val_drawn:
                 text += ", drawn from train"
             lines.append(text)
-        reasons = Counter(skipped.reason for skipped in self.skipped)
-        lines += [f"skipped: {_files(n)}, {reason}" for reason, n in sorted(reasons.items())]
-        return "\n".join(lines)
+        lines += told_by(self.films)
+        lines += skipped_reasons(self.skipped)
+        return "\n".join([*lines, *(f"warning: {each}" for each in warnings(self.films))])
+
+
+def told_by(films: Iterable[Film]) -> list[str]:
+    """What told whose the films are, most films first, as lines."""
+    counts = Counter(film.told_by for film in films)
+    return [f"patients: told by {source} ({_films(n)})" for source, n in counts.most_common()]
+
+
+def skipped_reasons(skipped: Iterable[Skipped]) -> list[str]:
+    """How many files were skipped for which reason, as lines."""
+    reasons = Counter(each.reason for each in skipped)
+    return [f"skipped: {_files(n)}, {reason}" for reason, n in sorted(reasons.items())]
+
+
+def warnings(films: Sequence[Film]) -> list[str]:
+    """What looks wrong with the patients of `films`, so that a split would not be by patient."""
+    patients = Counter(film.patient for film in films)
+    if not patients:
+        return []
+    found = []
+    most, count = patients.most_common(1)[0]
+    if len(films) > 2 and len(patients) == 1:
+        found.append(f"all {len(films)} films are of one patient ({most})")
+    elif len(films) > 9 and count > len(films) / 2:
+        found.append(f"one patient ({most}) has {count} of {len(films)} films")
+    if anonymous := [name for name in patients if ANONYMOUS.match(name)]:
+        count = sum(patients[name] for name in anonymous)
+        names = ", ".join(sorted(anonymous)[:3])
+        found.append(f"{_films(count)} have the id of nobody ({names}): they count as one patient")
+    if len(films) > 2 and all(film.told_by == "file names" for film in films):
+        found.append(
+            "nothing tells which films are of one patient, so that each name counts as one: name "
+            "a table (patients) if there is one"
+        )
+    notes = Counter((film.told_by, film.note) for film in films if film.note)
+    return found + [f"{_films(n)} ({source}): {note}" for (source, note), n in notes.items()]
 
 
 def index_films(
-    root: Path, *, resplit: bool = False, allow_shared_patients: bool = False
+    root: Path,
+    *,
+    resplit: bool = False,
+    allow_shared_patients: bool = False,
+    patients: str | Path | None = None,
+    patient_column: str | None = None,
+    path_column: str | None = None,
 ) -> FilmIndex:
     """Finds the films below `root`, at any depth, and gives each a patient, a label and a split.
 
@@ -81,11 +132,16 @@ def index_films(
         root: A tree in the layout `{train,val,test}/CLASS/FILM`, in classes, flat, or one pair
             folder that `xraysr prepare` wrote.
         resplit: Whether to merge the split folders and split by patient.
-        allow_shared_patients: Whether to accept a patient in two split folders.
+        allow_shared_patients: Whether to accept a patient in two split folders; a folder that
+            was prepared so is accepted.
+        patients: CSV file that says whose each film is; films it leaves out are skipped. Without
+            one, the DICOM header, the layout, or a guess from the paths says so.
+        patient_column: Its column of patients; found by itself in the tables of public sets.
+        path_column: Its column of paths or names of films; likewise.
 
     Raises:
         UserError: if `root` has no films, shares patients between split folders, or has one
-            patient where a split is needed.
+            patient where a split is needed; or if the table cannot be used.
     """
     root = Path(root)
     if not root.is_dir():
@@ -95,7 +151,8 @@ def index_films(
             f"{root} holds prepared pairs ({', '.join(pairs)}). Name one of them, "
             f"such as {root / pairs[0]}."
         )
-    films, skipped = find_films(root)
+    table = PatientTable.read(patients, patient_column, path_column) if patients else None
+    films, skipped = find_films(root, table)
     if not films:
         reasons = Counter(item.reason for item in skipped)
         seen = "; ".join(f"{_files(n)}, {why}" for why, n in reasons.items()) or "it is empty"
@@ -103,13 +160,18 @@ def index_films(
             f"No films under {root}: {seen}. Films are {', '.join(READABLE[:-1])} and "
             f"{READABLE[-1]} files, whatever their names."
         )
-    return _split(root, films, skipped, resplit, allow_shared_patients)
+    if not (allow_shared_patients or resplit):
+        _refuse_shared(root, films)
+    return split_films(root, films, skipped, resplit)
 
 
-def index_pair_folder(
-    dst: Path, pair: Pair, *, resplit: bool = False, allow_shared_patients: bool = False
-) -> FilmIndex:
-    """The films that `xraysr prepare` wrote for `pair` under `dst`, as `index_films` gives them.
+def index_pair_folder(dst: Path, pair: Pair, **options: Any) -> FilmIndex:
+    """The films that `xraysr prepare` wrote for `pair` under `dst`.
+
+    Args:
+        dst: The folder that `prepare` wrote.
+        pair: The sizes.
+        **options: As `index_films` takes them.
 
     Raises:
         UserError: if `dst` does not hold that pair; the message names those it holds.
@@ -123,12 +185,17 @@ def index_pair_folder(
             f"It holds: {present or 'no pair'}. Write them with: "
             f"xraysr prepare SRC {dst} --pair {pair}"
         )
-    return index_films(folder, resplit=resplit, allow_shared_patients=allow_shared_patients)
+    return index_films(folder, **options)
 
 
-def _split(
-    root: Path, films: list[Film], skipped: list[Skipped], resplit: bool, allow_shared: bool
+def split_films(
+    root: Path, films: list[Film], skipped: list[Skipped], resplit: bool = False
 ) -> FilmIndex:
+    """The films below `root` with their splits, as `index_films` describes.
+
+    Raises:
+        UserError: if there is one patient only where a split is needed.
+    """
     folders = {film.split for film in films if film.split}
     if resplit or not folders:
         if len({film.patient for film in films}) == 1:
@@ -142,8 +209,6 @@ def _split(
     reason = "outside the train, val and test folders"
     skipped = skipped + [Skipped(film.path, reason) for film in films if not film.split]
     films = [film for film in films if film.split]
-    if not allow_shared:
-        _refuse_shared(root, films)
     drawn = "val" not in folders and "train" in folders
     if drawn:
         films = [
@@ -159,6 +224,10 @@ def _files(count: int) -> str:
     return "1 file" if count == 1 else f"{count} files"
 
 
+def _films(count: int) -> str:
+    return "1 film" if count == 1 else f"{count} films"
+
+
 def _refuse_shared(root: Path, films: list[Film]) -> None:
     patients = {split: {f.patient for f in films if f.split == split} for split in SPLITS}
     clashes = []
@@ -166,9 +235,15 @@ def _refuse_shared(root: Path, films: list[Film]) -> None:
         if both := shared_patients(patients[one], patients[other]):
             names = ", ".join(both[:5]) + (", ..." if len(both) > 5 else "")
             clashes.append(f"{one} and {other} share {len(both)} patients ({names})")
-    if clashes:
+    if clashes and not _prepared_with_shared(root):
+        kermany = KERMANY_NUMBERS if any("person" in clash for clash in clashes) else ""
         raise UserError(
             f"Patients must stand on one side of a split; under {root} {'; '.join(clashes)}. "
-            "Scores would be too good. Pass --resplit to merge the folders and split by patient, "
-            "or --allow-shared-patients to take the folders as they are."
+            f"Scores would be too good. {kermany}Pass resplit to merge the folders and split by "
+            "patient, or allow_shared_patients to take the folders as they are."
         )
+
+
+def _prepared_with_shared(root: Path) -> bool:
+    manifest = load_manifest(root.parent) if is_pair_folder(root) else None
+    return manifest is not None and bool(manifest.settings.get("allow_shared_patients"))

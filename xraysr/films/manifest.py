@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,14 @@ class Manifest:
     films: tuple[PreparedFilm, ...]
     skipped: tuple[tuple[str, str], ...]
     complete: bool = True
+
+    @cached_property
+    def _by_name(self) -> dict[tuple[str, str], PreparedFilm]:
+        return {(film.split, film.name): film for film in self.films}
+
+    def film(self, split: str, name: str) -> PreparedFilm | None:
+        """The film written to the folder of `split` under `name`, if any."""
+        return self._by_name.get((split, name))
 
     def summary(self) -> str:
         """Films per pair and split, and what was left out and why, in a few lines."""

@@ -8,32 +8,107 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from xraysr.errors import UserError
-from xraysr.films.header import Header
-from xraysr.films.walk import stem_of
+from xraysr.films.guess import Guess, guess_patients
+from xraysr.films.layouts import known_layout
+from xraysr.films.table import PatientTable
+from xraysr.films.walk import FoundFilm, stem_of
 
 SPLITS = ("train", "val", "test")
+SPLIT_FOLDERS = {"train": "train", "test": "test"} | dict.fromkeys(
+    ("val", "valid", "validation"), "val"
+)
 
-# Kermany et al., doi:10.17632/rscbjbr9sj.2: personN_virus_M, IM-NNNN-MMMM, NORMAL2-IM-NNNN-MMMM.
-# NIH ChestX-ray14 (Wang et al., CVPR 2017): eight digits of the patient, three of the visit.
-_NAMES = (
-    re.compile(r"(person\d+)_"),
-    re.compile(r"((?:NORMAL2-)?IM-\d+)-"),
-    re.compile(r"(\d{8})_\d{3}(?!\d)"),
+ANONYMOUS = re.compile(
+    r"(?:anon|anonym|de-?ident|unknown|removed|no ?name|none|null|n/?a\b|test\b|x+$|0+$)",
+    re.IGNORECASE,
 )
 
 
-def patient_id(path: Path, header: Header | None = None) -> str:
-    """The patient on the film at `path`: from its DICOM header, else its name, else its stem."""
-    if header is not None and (patient := header.patient or header.study):
-        return patient
-    for pattern in _NAMES:
-        if match := pattern.match(path.name):
-            return match[1]
-    return stem_of(path.name)
+class Owner(NamedTuple):
+    """Whose a film is.
+
+    Args:
+        patient: The patient's id.
+        told_by: What told it, in words.
+        label: The class its layout names, or the folder right above unless it is the patient's.
+        note: What could not be told.
+    """
+
+    patient: str
+    told_by: str
+    label: str | None = None
+    note: str = ""
+
+
+def owners(
+    films: Sequence[FoundFilm], root: Path, table: PatientTable | None = None
+) -> list[Owner | None]:
+    """Whose each film below `root` is; None for films that the user's table leaves out.
+
+    The table counts, where there is one. Else PatientID of the DICOM header, else
+    StudyInstanceUID, else a known layout, else a guess from what the paths have in common, and
+    last the name of the file.
+
+    Raises:
+        UserError: if the table names none of the films.
+    """
+    paths = [film.path.relative_to(root) for film in films]
+    if table is not None:
+        patients = [table.patient_of(path) for path in paths]
+        table.require_some(sum(each is not None for each in patients), paths)
+        told_by = f"the table {table.name}"
+        labels = map(_label, paths)
+        return [
+            Owner(patient, told_by, label) if patient else None
+            for patient, label in zip(patients, labels, strict=True)
+        ]
+    known = [_known(film, path) for film, path in zip(films, paths, strict=True)]
+    unknown = [path for path, owner in zip(paths, known, strict=True) if owner is None]
+    guesses = iter(zip(unknown, guess_patients(unknown), strict=True))
+    return [owner or _guessed(*next(guesses)) for owner in known]
+
+
+def patient_id(path: Path) -> str:
+    """The patient on one film: from its name, where a layout known to xraysr has it, else its stem.
+
+    A folder as a whole tells more: see `owners`.
+    """
+    found = known_layout(PurePath(path.name))
+    return found.patient if found else stem_of(path.name)
+
+
+def _known(film: FoundFilm, path: PurePath) -> Owner | None:
+    found = known_layout(path)
+    label = _label(path, found.folders) if found else _label(path)
+    if film.header is not None:
+        if patient := film.header.patient:
+            cbis = known_layout(PurePath(patient))  # its PatientID names side and view as well
+            patient = cbis.patient if cbis and cbis.layout.name == "CBIS-DDSM" else patient
+            return Owner(patient, "PatientID of DICOM headers", label)
+        if film.header.study:
+            return Owner(film.header.study, "StudyInstanceUID of DICOM headers", label)
+    if found is None:
+        return None
+    told_by = f"the layout of {found.layout.name}"
+    return Owner(found.patient, told_by, found.label or label, found.layout.note)
+
+
+def _guessed(path: PurePath, guess: Guess) -> Owner:
+    return Owner(guess.patient, guess.told_by, _label(path, guess.folders))
+
+
+def _label(path: PurePath, patient_at: int | None = None) -> str | None:
+    """The folder right above, unless it is the patient's or below it, or that of a split."""
+    above = len(path.parts) - 2
+    if above < 0 or (patient_at is not None and patient_at <= above):
+        return None
+    name = path.parts[above]
+    return None if name.lower() in SPLIT_FOLDERS else name
 
 
 def split_of(patient: str, fractions: tuple[float, float, float]) -> str:
