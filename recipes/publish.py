@@ -5,6 +5,7 @@
 Weights are rounded to float16, as they ship, and then scored on the test films of each FILMS
 folder (nih_chest_xray, kermany_224). Weights and card go into xraysr/presets/, NAME.toml beside
 this script. What an earlier card of the same weights says of perception and downstream is kept.
+An edge preset also becomes a .tflite file, for devices without TensorFlow: see edge_tflite.py.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from card_texts import BIAS, DATA, NOT_FOR, PHOTOGRAPHS, PROTOCOL, PURPOSES
+from edge_tflite import write_preset
 
 from xraysr.errors import UserError
 from xraysr.evaluation.evaluate import evaluate
@@ -89,6 +91,8 @@ def publish(run: Run, name: str, folders: list[Path], out: Path) -> ModelCard:
     )
     made = _with_measured(made, out / "cards" / f"{name}.json")
     save_preset(generator, made, out)
+    if made.architecture["generator"] == "edge":
+        write_preset(generator, made.spec, folders[0], out / "weights" / f"{name}.tflite")
     return made
 
 

@@ -6,6 +6,7 @@ same films, and the card's means over all of them reach what the project promise
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -19,11 +20,13 @@ from xraysr.films.index import FilmIndex, index_films
 from xraysr.models.open import load_preset
 from xraysr.pair import Pair
 from xraysr.phantom.film import write_phantoms
-from xraysr.presets import ModelCard, names
+from xraysr.presets import ModelCard, names, tflite_path
 from xraysr.presets.card import HOME, weights_path
 from xraysr.upscale import Upscaler
+from xraysr.upscale.edge import EdgeUpscaler
 
 PRESETS = names()
+EDGE = [name for name in PRESETS if name.startswith("edge")]
 SCORED = [
     (name, data, pair)
     for name in PRESETS
@@ -112,8 +115,36 @@ def test_its_weights_are_those_of_the_card_and_few(name):
 
 def test_weights_and_cards_come_in_pairs_and_are_small_together():
     weights = sorted((HOME / "weights").glob("*"))
-    assert weights == [weights_path(name) for name in PRESETS]
+    tflite = [path for name in EDGE if (path := tflite_path(name))]
+    assert weights == sorted([*map(weights_path, PRESETS), *tflite])
+    assert len(tflite) == len(EDGE) == 4
     assert sum(path.stat().st_size for path in weights) <= MAX_BYTES
+    assert tflite_path("base-x4") is None
+
+
+@pytest.mark.parametrize("name", EDGE)
+def test_an_edge_preset_as_tflite_is_small_and_loses_what_its_card_says(name, phantoms):
+    """The figure of the card is of NIH films; phantoms lose as little, on any processor."""
+    path = tflite_path(name)
+    assert 50_000 < path.stat().st_size < 75_000
+    small = EdgeUpscaler(path)
+    assert small.spec == replace(ModelCard.load(name).spec, export=small.spec.export)
+    assert small.spec.export["precision"] == "dynamic"
+    assert -0.01 < small.spec.export["psnr_change"] <= 0
+    lr = 240 // small.scale
+    pair = f"{lr}:{lr * small.scale}"
+    report = evaluate({"tflite": small, "keras": upscaler(name)}, phantoms.films, pair)
+    loss = [report.interval(method, "psnr").mean for method in ("keras", "tflite")]
+    assert 0 < abs(loss[0] - loss[1]) < 0.05
+
+
+@pytest.mark.parametrize("name", EDGE)
+def test_films_lose_what_the_card_of_the_tflite_says(name, shared_data):
+    small = EdgeUpscaler(tflite_path(name))
+    films = films_of(shared_data / NIH).require("test")[:8]
+    report = evaluate({"tflite": small, "keras": upscaler(name)}, films, small.spec.export["pair"])
+    psnr = [report.interval(method, "psnr").mean for method in ("tflite", "keras")]
+    assert psnr[0] - psnr[1] == pytest.approx(small.spec.export["psnr_change"], abs=0.02)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import typer
 
 from xraysr.cli.compare import compare
 from xraysr.cli.data import phantom, prepare
-from xraysr.cli.models import demo, evaluate, export, upscale
+from xraysr.cli.export import export
+from xraysr.cli.info import info
+from xraysr.cli.models import demo, evaluate, upscale
 from xraysr.cli.presets import models
 from xraysr.cli.training import runs, train
 from xraysr.cli.watch import watch
@@ -20,7 +23,20 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-COMMANDS = (prepare, train, runs, evaluate, compare, upscale, watch, export, models, phantom, demo)
+COMMANDS = (
+    prepare,
+    train,
+    runs,
+    evaluate,
+    compare,
+    upscale,
+    watch,
+    export,
+    models,
+    phantom,
+    demo,
+    info,
+)
 for command in COMMANDS:
     app.command()(command)
 
@@ -30,5 +46,14 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print("xraysr:", " ".join(str(error).splitlines()), file=sys.stderr)
-        sys.exit(1)
+        _fail(str(error))
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package == "xraysr":
+            raise
+        _fail(f"this command needs {package}, which is not installed here: pip install {package}")
+
+
+def _fail(message: str) -> NoReturn:
+    print("xraysr:", " ".join(message.splitlines()), file=sys.stderr)
+    sys.exit(1)
