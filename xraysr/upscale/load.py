@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from xraysr.errors import UserError
-from xraysr.presets.card import choices, names
+from xraysr.presets.card import choices, names, tflite_path
+from xraysr.upscale.runtimes import has_tensorflow
 from xraysr.upscale.upscaler import Runtime, Upscaler
 
 FORMATS = (
@@ -23,7 +24,8 @@ def load(target: str | Path) -> Upscaler:
             versions, of which the highest is taken; a run folder, whose final generator is
             taken; the address of a TF Serving server, see `xraysr.upscale.remote.connect`; where
             there is no such path, the name of a preset that comes with the package, such as
-            "base-x4".
+            "base-x4". Where TensorFlow is not installed, the edge presets open as the `.tflite`
+            files that ship beside them.
 
     Raises:
         UserError: if there is no such model, or it cannot be read or reached.
@@ -44,6 +46,8 @@ def _runtime(path: Path) -> Runtime:
         raise UserError(
             f"No model at {path}. Expected {FORMATS}, or the name of a preset. {choices(str(path))}"
         )
+    if not path.exists() and not has_tensorflow():
+        path = tflite_path(str(path)) or path
     if path.suffix == ".tflite":
         from xraysr.upscale.edge import EdgeRuntime
 
