@@ -25,6 +25,7 @@ from mkdocs.structure.files import File, Files
 from nbclient import NotebookClient
 
 import xraysr
+from xraysr.films.layouts import LAYOUTS
 from xraysr.presets import ModelCard, names
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,7 +76,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Fills in the tables, and sends mkdocstrings to where a public name is defined."""
-    for marker, table in (("settings", _settings), ("commands", _commands)):
+    tables = {"settings": _settings, "commands": _commands, "layouts": _layouts}
+    for marker, table in tables.items():
         if f"<!-- {marker} -->" in markdown:
             markdown = markdown.replace(f"<!-- {marker} -->", "\n".join(table()))
     return API.sub(_home, markdown)
@@ -176,6 +178,12 @@ def _arguments(thing: type) -> dict[str, str]:
     section = inspect.getdoc(thing).split("Args:\n")[1].split("\n\n")[0]
     parts = re.split(r"^    (\w+): ", section, flags=re.MULTILINE)[1:]
     return {n: " ".join(text.split()) for n, text in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def _layouts() -> Iterator[str]:
+    """The layouts of films that are known, and what each cannot tell."""
+    for name, note in dict.fromkeys((each.name, each.note) for each in LAYOUTS):
+        yield f"| {name} | {note} |"
 
 
 def _commands() -> Iterator[str]:
