@@ -9,6 +9,7 @@ PAIR ?= 64:256
 MINUTES ?= 2.5
 DEMO ?= demo
 FUZZ_CASES ?= 50000
+WORKERS ?= 2
 SITE ?= build/site
 
 .PHONY: demo test test-slow fuzz lint docs constraints clean
@@ -17,11 +18,11 @@ demo: .venv/installed  ## train, compare and draw; DATA=folder takes your own fi
 	$(BIN)/xraysr demo --out $(DEMO) --pair $(PAIR) --minutes $(MINUTES) --overwrite \
 		$(if $(DATA),--data "$(DATA)")
 
-test: .venv/installed  ## the quick tests
-	$(BIN)/python -m pytest
+test: .venv/installed  ## the quick tests, in two processes of about 2 GB each
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 
 test-slow: .venv/installed  ## the tests that train or convert for minutes
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m slow
 
 fuzz: .venv/installed  ## damaged films by the ten thousand; FUZZ_CASES=N for more
 	XRAYSR_FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest -m "slow or not slow" tests/test_fuzz.py
