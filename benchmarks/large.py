@@ -89,10 +89,10 @@ def options(model: str, source: Path, folder: Path) -> dict[str, float]:
     seconds: dict[str, list[float]] = {}
     for turn in range(TURNS + 1):  # the first one is for warming up
         for chosen in OPTIONS:
-            treatment = UpscaleOptions(load(model), **dict.fromkeys(chosen, True))
+            upscaler, asked = load(model), UpscaleOptions(**dict.fromkeys(chosen, True))
             begin = time.perf_counter()
             target = folder / f"{turn}-{'-'.join(chosen)}.tif"
-            upscale_files(treatment, [source], target)
+            upscale_files(upscaler, [source], target, asked)
             seconds.setdefault(", ".join(chosen), []).append(time.perf_counter() - begin)
     return {name: median(found[1:]) for name, found in seconds.items()}
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 import xraysr.cli
 from xraysr.io import Radiograph, read, write
+from xraysr.presets.card import tflite_path
 from xraysr.spec import ModelSpec
 from xraysr.upscale import load
 
@@ -200,7 +201,7 @@ def test_upscale_skips_bad_films_by_name(run, trained, tmp_path):
     assert listing(tmp_path / "out") == ["good.png"]
     for name, (_, reason) in BAD.items():
         (line,) = (line for line in result.err.splitlines() if str(films / name) in line)
-        assert line.startswith("skipped: ")
+        assert line.startswith(("skipped: ", "left out: "))
         assert reason in line
     assert "Traceback" not in result.err
 
@@ -233,14 +234,41 @@ def test_upscale_says_how_far_it_contradicts_the_film(run, trained, tmp_path):
         out = tmp_path / f"{'-'.join(option)}sr.png"
         result = run("upscale", trained["keras"], source, "-o", out, *option)
         assert result.code == 0, result.err
-        assert result.out.startswith(f"{out}: LR-consistency ")
-        found[tuple(option)] = float(result.out.split()[-2])
+        said = result.out.splitlines()[0]
+        assert said.startswith(f"{out}: LR-consistency ")
+        found[tuple(option)] = float(said.split()[-2])
     assert found["--faithful",] > found[()] == found["--tile", "40"]
     assert (tmp_path / "--mapssr.added.overlay.png").is_file()
     result = run("upscale", trained["keras"], source, "-o", out, "--resume")
     assert (result.code, result.out) == (0, "1 film was there before\n")
+    result = run("upscale", trained["tflite"], source, "-o", out, "--resume", "--faithful")
+    assert_refused(result, "was made by", "asked for is", "--overwrite")
     result = run("upscale", trained["keras"], source, "-o", tmp_path / "x.png", "--tile", 5)
     assert_refused(result, "tile must be at least", "Received: 5")
+
+
+def test_upscale_needs_no_output_for_one_film(run, trained, tmp_path):
+    source = save(tmp_path / "film.png", size=(8, 8))
+    assert run("upscale", trained["tflite"], source).code == 0
+    assert read(tmp_path / "film_x4.png").size == (32, 32)
+    assert_refused(run("upscale", trained["tflite"], source), "film_x4.png exists")
+    assert_refused(run("upscale", trained["tflite"], source, source), "name one with out")
+
+
+def test_upscale_prints_and_counts_notices_and_strict_skips(run, tmp_path):
+    """Checks are unlike films, and what a preset makes of them shows it."""
+    checks, film = np.indices((24, 24)).sum(0) % 2, np.indices((24, 24)).sum(0) / 50
+    for name, pixels in (("a.png", checks), ("b.png", film)):
+        Image.fromarray((255 * pixels).astype(np.uint8)).save(tmp_path / name)
+    words = ("upscale", tflite_path("edge-x4"), tmp_path / "a.png", tmp_path / "b.png")
+    result = run(*words, "-o", tmp_path / "out")
+    assert result.code == 0
+    assert "notices: 1 lr-consistency" in result.out
+    assert f"{tmp_path / 'a.png'}: notice lr-consistency: reduced again, SR agrees" in result.err
+    result = run(*words, "-o", tmp_path / "strict", "--strict")
+    assert result.code == 1
+    assert f"skipped: {tmp_path / 'a.png'}: notice lr-consistency" in result.err
+    assert listing(tmp_path / "strict") == ["b.png"]
 
 
 @pytest.mark.parametrize("out", ["file/sr.png", "file/folder"])

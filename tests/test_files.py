@@ -138,7 +138,7 @@ def test_refuse_existing(tmp_path):
     refuse_existing(path, overwrite=False)
     path.write_text("old")
     refuse_existing(path, overwrite=True)
-    with pytest.raises(UserError, match=r"report\.txt exists.*--overwrite"):
+    with pytest.raises(UserError, match=r"report\.txt exists.*overwrite=True"):
         refuse_existing(path, overwrite=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -61,7 +62,9 @@ def watch(*words: object, signals: tuple[int, ...] = ()) -> subprocess.Completed
 
 
 def films(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    """All but what a process that was killed left in its own folder, which the next one clears."""
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    return sorted(name for name in names if not name.startswith(".xraysr/work/"))
 
 
 def test_once_does_what_is_there_and_says_a_line_for_each_film(folders):
@@ -73,9 +76,10 @@ def test_once_does_what_is_there_and_says_a_line_for_each_film(folders):
     assert read(out / "a.png").size == (8, 10)
     first, *lines = done.stderr.splitlines()
     assert first == f"{inbox}: watched, with twice"
-    assert len(lines) == 2
-    for line, name in zip(lines, ("a.png", "b.png"), strict=True):
+    assert len(lines) == 4  # noise is unlike films: a notice each
+    for line, name in zip(lines[::2], ("a.png", "b.png"), strict=True):
         assert line.startswith(f"{name}: {out / name}, ") and line.endswith(" s")
+    assert all("notice lr-consistency: " in line for line in lines[1::2])
 
 
 def test_once_tells_by_its_code_that_a_film_was_not_done(folders):
@@ -159,3 +163,18 @@ def test_the_journal_gets_priorities_and_nobody_else(monkeypatch, tmp_path):
         for level in (logging.INFO, logging.WARNING, logging.ERROR)
     ]
     assert lines == ["<6>film", "<4>film", "<3>film"]
+
+
+def test_it_has_every_option_of_upscale(folders):
+    inbox, out = folders
+    done = watch(
+        "m.tflite", inbox, out, "--once", "--every", 0.01, "--faithful", "--maps", "--mark"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "a.added.png" in films(out)
+    card = json.loads((out / "a.png.json").read_text("utf-8"))
+    assert card["options"] == ["faithful", "marked"]
+    done = watch("m.tflite", inbox, out, "--range", "one:two")
+    assert (
+        done.stderr == "xraysr: --range must be LOW:HIGH, such as -1000:3000. Received: one:two\n"
+    )

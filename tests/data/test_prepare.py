@@ -247,7 +247,7 @@ def test_folders_of_someone_else_are_left_alone(films, tmp_path):
     foreign = tmp_path / "out" / "8x32" / "mine.txt"
     foreign.parent.mkdir(parents=True)
     foreign.write_text("mine")
-    with pytest.raises(UserError, match=r"8x32 exists\. Pass --overwrite"):
+    with pytest.raises(UserError, match=r"8x32 exists\. Pass overwrite=True"):
         run(films, tmp_path / "out")
     assert set(tree(tmp_path / "out")) == {"8x32/mine.txt"}
     (tmp_path / "else").mkdir()

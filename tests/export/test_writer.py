@@ -160,7 +160,7 @@ def test_an_existing_export_is_replaced_only_when_told(trained, tmp_path, save_m
     path = export_model(trained["keras"], out, format, **version).path
     other = save_model(tmp_path / "other.keras", seed=1)
     before = content(path)
-    with pytest.raises(UserError, match=f"{path} exists. Pass --overwrite"):
+    with pytest.raises(UserError, match=f"{path} exists. Pass overwrite=True"):
         export_model(other, out, format, **version)
     assert content(path) == before
     if path.is_dir():

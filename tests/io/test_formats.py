@@ -114,7 +114,7 @@ def test_jpeg_is_grey_and_close(tmp_path: Path, suffix: str) -> None:
 def test_output_that_exists_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"mine")
-    with pytest.raises(UserError, match="--overwrite"):
+    with pytest.raises(UserError, match="overwrite=True"):
         write(path, film())
     assert path.read_bytes() == b"mine"
     write(path, film(), overwrite=True)

@@ -142,7 +142,7 @@ def test_pixels_that_are_no_numbers(tmp_path: Path, suffix: str, value: float) -
 
 def test_what_exists_is_kept(tmp_path: Path) -> None:
     (tmp_path / "a.dcm").write_bytes(b"mine")
-    with pytest.raises(UserError, match="--overwrite"):
+    with pytest.raises(UserError, match="overwrite=True"):
         strip_writer(tmp_path / "a.dcm", FILM.size, FILM).__enter__()
     assert (tmp_path / "a.dcm").read_bytes() == b"mine"
 

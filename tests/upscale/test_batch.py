@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +17,15 @@ from pydicom.data import get_testdata_file
 
 from xraysr.errors import UserError
 from xraysr.evaluation.metrics import lr_consistency
-from xraysr.io import Radiograph, read, read_frames, write
+from xraysr.films.walk import Skipped
+from xraysr.io import Notice, Radiograph, read, read_frames, write
 from xraysr.io.voi import display
 from xraysr.phantom.film import make_phantom
 from xraysr.upscale import Upscaler, load
 from xraysr.upscale.batch import Summary, upscale_files
+from xraysr.upscale.files import Enlarged
+from xraysr.upscale.options import UpscaleOptions
+from xraysr.upscale.outputs import made_by
 
 SECONDARY_CAPTURE_WORD = "1.2.840.10008.5.1.4.1.1.7.3"  # Multi-frame Grayscale Word
 
@@ -56,7 +66,7 @@ def is_twice(target: Path, source: Path) -> bool:
 def test_one_file_to_one_file(upscaler, tmp_path, name):
     source = save(tmp_path / "film.png")
     summary = upscale_files(upscaler, [source], tmp_path / name)
-    assert (list(summary.consistency), summary.skipped) == ([tmp_path / name], [])
+    assert ([each.target for each in summary.done], summary.skipped) == ([tmp_path / name], [])
     assert is_twice(tmp_path / name, source)
     assert written(tmp_path) == sorted(["film.png", name])
 
@@ -87,15 +97,20 @@ def test_a_folder_keeps_its_structure(upscaler, tmp_path):
     assert all(is_twice(out / name, films / name) for name in names)
 
 
-def test_what_is_no_film_of_a_folder_is_left_alone(upscaler, tmp_path):
+def test_what_is_no_film_of_a_folder_is_left_alone_and_named(upscaler, tmp_path):
     films, out = tmp_path / "films", tmp_path / "out"
     save(films / "film.png")
-    save(films / ".cache" / "film.png")
     save(films / ".film.png")
     (films / "folder.png").mkdir()
     (films / "notes.txt").write_text("notes")
-    assert upscale_files(upscaler, [films], out).skipped == []
+    (films / "empty.png").touch()
+    Image.new("L", (4, 4)).save(films / "photo.bmp")
+    summary = upscale_files(upscaler, [films], out)
+    assert summary.skipped == []
     assert written(out) == ["film.png"]
+    said = "\n".join(summary.remarks())
+    for name, reason in (("notes.txt", "text"), ("empty.png", "empty"), ("photo.bmp", "BMP")):
+        assert re.search(f"left out: .*{name}: .*{reason}", said)
 
 
 def test_films_of_one_name_do_not_replace_each_other(upscaler, tmp_path):
@@ -106,16 +121,9 @@ def test_films_of_one_name_do_not_replace_each_other(upscaler, tmp_path):
     sources.append(save(tmp_path / "other" / "b.png", 3))
     out = tmp_path / "out"
     upscale_files(upscaler, [tmp_path / "films", *sources[2:]], out)
-    assert written(out) == ["a.png", "a.tif.png", "b.png", "b.png.png"]
-    for name, source in zip(written(out), sources, strict=True):
+    assert written(out) == ["a.png", "a.tif.png", "b-2.png", "b.png"]
+    for name, source in zip(("a.png", "a.tif.png", "b.png", "b-2.png"), sources, strict=True):
         assert is_twice(out / name, source)
-
-
-def test_a_third_film_of_one_name_is_refused(upscaler, tmp_path):
-    sources = [save(tmp_path / folder / "a.png") for folder in ("one", "two", "three")]
-    with pytest.raises(UserError, match=r"three/a.png and .*two/a.png would both be written"):
-        upscale_files(upscaler, sources, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
 
 
 def test_bad_films_are_named_and_the_others_written(upscaler, tmp_path):
@@ -123,11 +131,12 @@ def test_bad_films_are_named_and_the_others_written(upscaler, tmp_path):
     for name in ("a.png", "z.png"):
         save(films / name)
     bad = spoil(films)
-    skipped = upscale_files(upscaler, [films], out).skipped
+    summary = upscale_files(upscaler, [films], out)
     assert written(out) == ["a.png", "z.png"]
-    assert len(skipped) == 3
+    assert len(summary.skipped) == 1 and len(summary.left_out) == 2
+    said = [*summary.skipped, *map(str, summary.left_out)]
     for path, reason in zip(bad, ("empty", "text", "truncated"), strict=True):
-        assert any(str(path) in line and reason in line for line in skipped)
+        assert any(str(path) in line and reason in line for line in said)
 
 
 def test_nothing_but_bad_films_is_an_error(upscaler, tmp_path):
@@ -142,7 +151,7 @@ def test_an_existing_output_is_refused_before_any_is_written(upscaler, tmp_path)
     for name in ("a.png", "b.png"):
         save(films / name)
     before = save(out / "b.png", seed=9).read_bytes()
-    with pytest.raises(UserError, match=r"out/b.png exists. Pass --overwrite"):
+    with pytest.raises(UserError, match=r"out/b.png exists. Pass overwrite=True"):
         upscale_files(upscaler, [films], out)
     assert written(out) == ["b.png"]
     assert (out / "b.png").read_bytes() == before
@@ -197,7 +206,7 @@ def test_a_folder_without_films(upscaler, tmp_path, name):
     films.mkdir()
     if name:
         (films / name).write_text("notes")
-    with pytest.raises(UserError, match=r"No films in .*films. Films are named \*\.png"):
+    with pytest.raises(UserError, match=f"No films in .*films: .*{name or 'nothing is in it'}"):
         upscale_files(upscaler, [films], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -278,16 +287,19 @@ def test_a_folder_of_studies_stays_dicom(upscaler, tmp_path):
 
 def test_it_goes_on_where_it_was_stopped(upscaler, tmp_path):
     films, out = tmp_path / "films", tmp_path / "out"
-    for seed, name in enumerate(("a.png", "b.png", "c.png")):
-        save(films / name, seed)
-    kept = save(out / "b.png", seed=9).read_bytes()
+    save(films / "b.png", 1)
+    upscale_files(upscaler, [films], out)
+    kept = (out / "b.png").stat().st_mtime_ns
+    for seed, name in enumerate(("a.png", "c.png")):
+        save(films / name, 5 + seed)
     with pytest.raises(UserError, match="exists"):
         upscale_files(upscaler, [films], out)
     summary = upscale_files(upscaler, [films], out, resume=True)
     assert summary.kept == [out / "b.png"]
-    assert list(summary.consistency) == [out / "a.png", out / "c.png"]
-    assert (out / "b.png").read_bytes() == kept
-    assert upscale_files(upscaler, [films], out, resume=True).consistency == {}
+    assert [each.target for each in summary.done] == [out / "a.png", out / "c.png"]
+    assert (out / "b.png").stat().st_mtime_ns == kept
+    assert upscale_files(upscaler, [films], out, resume=True).done == []
+    assert written(out) == ["a.png", "b.png", "c.png"]
 
 
 def multi_frame(path: Path, frames: int) -> Path:
@@ -316,19 +328,31 @@ def test_the_consistency_is_that_of_what_was_written(trained, tmp_path):
     write(source, Radiograph(make_phantom(3, 128).pixels.astype(np.float32) / 4095, bits=16))
     summary = upscale_files(upscaler, [source], tmp_path / "sr.tif")
     film, sr = read(source), read(tmp_path / "sr.tif")
-    assert summary.consistency[tmp_path / "sr.tif"] == pytest.approx(
+    assert summary.done[0].lr_consistency[0] == pytest.approx(
         lr_consistency(sr.pixels, film.pixels), abs=0.01
     )
-    assert summary.lines() == [
+    assert summary.lines()[0] == (
         f"{tmp_path / 'sr.tif'}: LR-consistency {lr_consistency(sr.pixels, film.pixels):.1f} dB"
-    ]
+    )
 
 
 def test_many_films_are_summed_up_with_the_worst_by_name(tmp_path):
-    found = {tmp_path / f"{n}.png": 40.0 + n for n in range(20)}
-    (line, kept) = Summary(found, kept=[tmp_path / "x.png"]).lines()
+    noisy = Notice("range-12-in-16", "12 bits in 16")
+    done = [
+        Enlarged(Path(f"{n}.tif"), tmp_path / f"{n}.png", (), (40.0 + n, 90.0), (noisy,), (), 1.0)
+        for n in range(20)
+    ]
+    left_out = [Skipped(Path(f"{n}.txt"), "text, which is not read") for n in range(13)]
+    summary = Summary(done, kept=[tmp_path / "x.png"], left_out=left_out)
+    line, kept, notices = summary.lines()
     assert line.startswith("20 films, LR-consistency 49.5 dB in the mean, 40.0 dB at worst")
     assert "0.png" in line and kept == "1 film was there before"
+    assert notices == "notices: 20 range-12-in-16"
+    remarks = summary.remarks()
+    assert len(remarks) == 20 + 10 + 1
+    assert remarks[0] == "0.tif: notice range-12-in-16: 12 bits in 16"
+    assert remarks[20] == "left out: 0.txt: text, which is not read"
+    assert remarks[-1] == "left out besides: 3 text, which is not read"
 
 
 def test_real_dicom_films(upscaler, tmp_path, shared_data):
@@ -338,3 +362,128 @@ def test_real_dicom_films(upscaler, tmp_path, shared_data):
     assert (one.size, one.bits) == ((2048, 2048), 8)
     # The twins carry the same stored pixels under opposite labels.
     np.testing.assert_allclose(one.pixels, 1 - two.pixels, atol=1 / 255)
+
+
+FILMS = [("a.png", "a.jpg"), ("a.jpg", "a.png"), ("IM1", "IM1.dcm"), ("IM1.dcm", "IM1")]
+
+
+def film_of(path: Path, seed: int) -> Path:
+    """A film of noise at `path`, DICOM where it has no other suffix."""
+    if path.suffix in (".png", ".jpg"):
+        return save(path, seed)
+    path.parent.mkdir(exist_ok=True)
+    save(path.parent.parent / "new.dcm", seed, bits=12).rename(path)
+    return path
+
+
+@pytest.mark.parametrize("names", FILMS)
+@pytest.mark.parametrize("order", ["together", "added later"])
+def test_films_of_one_stem_never_swap_or_vanish(upscaler, tmp_path, names, order):
+    films, out = tmp_path / "films", tmp_path / "out"
+    first = film_of(films / names[0], 1)
+    if order == "added later":
+        upscale_files(upscaler, [films], out)
+    second = film_of(films / names[1], 2)
+    for _ in range(2):
+        summary = upscale_files(upscaler, [films], out, resume=True)
+        assert len(summary.done) + len(summary.kept) == 2
+    outputs = [out / name for name in written(out)]
+    assert len(outputs) == 2
+    for source in (first, second):
+        assert sum(is_twice(target, source) for target in outputs) == 1
+    again = upscale_files(upscaler, [films], out, overwrite=True)
+    for each in again.done:
+        assert is_twice(each.target, each.source)
+    assert [out / name for name in written(out)] == outputs
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".dcm"])
+def test_resume_keeps_only_what_this_model_made_with_these_options(tmp_path, repeat, suffix):
+    source, target = save(tmp_path / "film.png"), tmp_path / f"sr{suffix}"
+    model, other = repeat(2), repeat(2)
+    other.spec = replace(other.spec, name="other", weights_sha256="ff")
+    upscale_files(Upscaler(model), [source], target)
+    before = target.read_bytes()
+    assert upscale_files(Upscaler(model), [source], target, resume=True).kept == [target]
+    for upscaler, options, words in (
+        (Upscaler(other), None, "was made by model repeat .*; asked for is model other"),
+        (Upscaler(model), UpscaleOptions(faithful=True), "was made .* asked for is .*, faithful"),
+        (Upscaler(model), UpscaleOptions(bits=8), "was made .* asked for is .*, bits 8"),
+    ):
+        with pytest.raises(UserError, match=f"sr{suffix} {words}.*overwrite=True"):
+            upscale_files(upscaler, [source], target, options, resume=True)
+    assert target.read_bytes() == before
+    upscale_files(Upscaler(other), [source], target, resume=True, overwrite=True)
+    assert made_by(target).maker == "model other (weights sha256 ff), x2"
+
+
+def test_resume_refuses_what_it_did_not_make_or_of_another_film(upscaler, tmp_path):
+    source, target = save(tmp_path / "film.png"), tmp_path / "out" / "film.png"
+    save(target, seed=4)
+    with pytest.raises(UserError, match="film.png does not say what made it"):
+        upscale_files(upscaler, [source], target.parent, resume=True)
+    target.unlink()
+    upscale_files(upscaler, [source], target.parent)
+    save(tmp_path / "new.png", seed=9).replace(source)
+    with pytest.raises(UserError, match="was made of another film than .*, or before that changed"):
+        upscale_files(upscaler, [source], target.parent, resume=True)
+    upscale_files(upscaler, [source], target.parent, overwrite=True)
+    assert is_twice(target, source)
+
+
+SHARE = """
+import os, signal, sys, time
+from pathlib import Path
+from xraysr.spec import ModelSpec
+from xraysr.upscale import Upscaler
+from xraysr.upscale.batch import upscale_files
+
+class Slow:
+    spec = ModelSpec("slow", 2, receptive_radius=1, weights_sha256="")
+    def run(self, batch):
+        with open(sys.argv[3], "a") as file:
+            file.write(f"{os.getpid()}\\n")
+        if len(sys.argv) > 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.05)
+        return batch.repeat(2, axis=1).repeat(2, axis=2)
+
+summary = upscale_files(Upscaler(Slow()), [Path(sys.argv[1])], Path(sys.argv[2]), resume=True)
+assert len(summary.done) + len(summary.kept) == 12
+"""
+
+
+def test_processes_share_the_films_and_do_what_a_killed_one_left(tmp_path):
+    """Each film is enlarged once, but for the one that the killed process had in hand."""
+    films, out, log = (tmp_path / name for name in ("films", "out", "log"))
+    for number in range(12):
+        save(films / f"{number}.png", number)
+    words = [sys.executable, "-c", SHARE, str(films), str(out), str(log)]
+    assert subprocess.run([*words, "killed"]).returncode == -signal.SIGKILL
+    several = [subprocess.Popen(words) for _ in range(2)]
+    assert [each.wait() for each in several] == [0, 0]
+    workers = log.read_text().split()
+    assert len(workers) == 13
+    assert sorted(name for name in written(out) if name[0] != ".") == sorted(
+        f"{number}.png" for number in range(12)
+    )
+    assert not [name for name in os.listdir(out) if name.endswith(".lock")]
+    for number in range(12):
+        assert is_twice(out / f"{number}.png", films / f"{number}.png")
+
+
+def test_a_study_with_all_that_comes_along_goes_through(upscaler, tmp_path):
+    """CT slices and reports beside the films are named, and the films enlarged."""
+    films = study(tmp_path / "study")
+    for name, kind, modality in (
+        ("CT1", "1.2.840.10008.5.1.4.1.1.2", "CT"),
+        ("SR1", "1.2.840.10008.5.1.4.1.1.88.22", "SR"),
+    ):
+        other = dcmread(films / "CR1" / "1.2.840.7")
+        other.SOPClassUID = other.file_meta.MediaStorageSOPClassUID = kind
+        other.Modality = modality
+        other.save_as(films / name)
+    summary = upscale_files(upscaler, [films], tmp_path / "out")
+    assert summary.skipped == []
+    assert written(tmp_path / "out") == ["CR1/1.2.840.7.dcm", "CR2/1.2.840.8.dcm", "photo.png"]
+    assert {each.path.name for each in summary.left_out} == {"CT1", "SR1", "DICOMDIR", "README"}

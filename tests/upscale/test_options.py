@@ -1,21 +1,20 @@
-"""What `xraysr upscale` does beyond enlarging."""
+"""What is asked for beyond enlarging, and what is noticed."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from xraysr.errors import UserError
 from xraysr.evaluation.metrics import lr_consistency
 from xraysr.io import Radiograph, read, write
 from xraysr.lanczos import degrade
 from xraysr.phantom.film import make_phantom
-from xraysr.upscale import load
-from xraysr.upscale.batch import upscale_files
-from xraysr.upscale.options import UpscaleOptions
+from xraysr.spec import ModelSpec
+from xraysr.upscale import Upscaler, load
+from xraysr.upscale.options import UpscaleOptions, consistency_notice, levels_notice
 
 
 @pytest.fixture
@@ -33,61 +32,66 @@ def upscaler(trained):
 
 
 def test_without_options_it_is_the_upscaler(upscaler, film):
-    treatment = UpscaleOptions(upscaler)
     pixels = read(film).pixels
-    np.testing.assert_array_equal(treatment.upscaler(pixels), upscaler(pixels))
-    assert treatment.names == ()
-
-
-def test_faithful_output_reduces_to_the_film(upscaler, film, tmp_path):
-    plain = upscale_files(upscaler, [film], tmp_path / "plain.tif")
-    kept = upscale_files(UpscaleOptions(upscaler, faithful=True), [film], tmp_path / "kept.tif")
-    assert list(kept.consistency.values())[0] > 90 > list(plain.consistency.values())[0]
-    again, lr = read(tmp_path / "kept.tif").pixels, read(film).pixels
-    assert lr_consistency(again, lr) > 90
+    np.testing.assert_array_equal(UpscaleOptions().applied(upscaler)(pixels), upscaler(pixels))
+    assert UpscaleOptions().provenance(upscaler).options == ()
 
 
 def test_ensemble_and_faithful_go_together(upscaler, film):
-    both = UpscaleOptions(upscaler, ensemble=True, faithful=True)
-    pixels = read(film).pixels
-    assert both.names == ("ensemble", "faithful")
-    turned = both.upscaler(np.ascontiguousarray(pixels.T)).T
-    np.testing.assert_allclose(turned, both.upscaler(pixels), atol=1e-4)
-    assert lr_consistency(both.upscaler(pixels), pixels) > 90
+    both = UpscaleOptions(ensemble=True, faithful=True)
+    pixels, applied = read(film).pixels, both.applied(upscaler)
+    assert both.provenance(upscaler).options == ("faithful", "ensemble")
+    turned = applied(np.ascontiguousarray(pixels.T)).T
+    np.testing.assert_allclose(turned, applied(pixels), atol=1e-4)
+    assert lr_consistency(applied(pixels), pixels) > 90
 
 
-def test_maps_lie_beside_the_film_with_their_numbers(upscaler, film, tmp_path):
-    target = tmp_path / "out" / "sr.png"
-    upscale_files(UpscaleOptions(upscaler, maps=True, faithful=True), [film], target)
-    names = {f"sr.{name}{end}.png" for name in ("added", "uncertainty") for end in ("", ".overlay")}
-    assert {path.name for path in target.parent.iterdir()} == {"sr.png", "sr.png.json", *names}
-    card = json.loads((tmp_path / "out" / "sr.png.json").read_text())
-    assert card["source"] == "film.tif" and card["options"] == ["faithful"]
-    assert card["lr_consistency_dB"][0] > 90
-    for name in ("added", "uncertainty"):
-        found = card["maps"][0][name]
-        with Image.open(target.parent / f"sr.{name}.png") as picture:
-            stored = np.abs(np.asarray(picture).astype(np.float64) - found["offset"])
-        levels = stored / found["units_per_level"]
-        assert levels.mean() == pytest.approx(found["mean"], rel=0.05, abs=0.1)
-        worst = found["worst"]
-        assert levels[worst["row"], worst["column"]] == pytest.approx(
-            worst["value"], abs=1 / found["units_per_level"]
-        )
-        assert worst["value"] >= found["p99"] >= found["mean"] > 0
+@pytest.mark.parametrize("wrong", [{"bits": 0}, {"bits": 17}, {"page": 0}, {"value_range": (1, 1)}])
+def test_options_that_cannot_be(wrong):
+    with pytest.raises(UserError, match=f"^{next(iter(wrong))} must be"):
+        UpscaleOptions(**wrong)
 
 
-def test_a_film_without_its_maps_is_not_there(upscaler, film, tmp_path, monkeypatch):
-    """What is there is whole, so that --resume may keep it."""
+def test_all_that_changes_pixels_changes_the_maker(upscaler):
+    asked = [
+        {}, {"faithful": True}, {"ensemble": True}, {"mark": True}, {"bits": 12}, {"page": 2},
+        {"value_range": (0.0, 4095.0)},
+    ]  # fmt: skip
+    makers = [UpscaleOptions(**each).provenance(upscaler).maker for each in asked]
+    assert len(set(makers)) == len(asked)
+    for same in ({"maps": True}, {"strict": True}, {"tile": 200}):
+        assert UpscaleOptions(**same).provenance(upscaler).maker == makers[0]
 
-    def fail(*_):
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr(UpscaleOptions, "write_maps", fail)
-    with pytest.raises(KeyboardInterrupt):
-        upscale_files(UpscaleOptions(upscaler, maps=True), [film], tmp_path / "out" / "sr.png")
-    assert list((tmp_path / "out").iterdir()) == []
-    monkeypatch.undo()
-    out = tmp_path / "out"
-    upscale_files(UpscaleOptions(upscaler, maps=True), [film], out / "sr.png", resume=True)
-    assert (out / "sr.png.json").is_file()
+SCORES = {"nih": {"32:128": {"lr_consistency": 52.0}, "64:256": {"lr_consistency": 55.0}}}
+
+
+@pytest.mark.parametrize(
+    ("scores", "decibels", "noticed"),
+    [
+        (SCORES, 25, True),
+        (SCORES, 45, False),
+        ({}, 25, True),
+        ({}, 35, False),
+        ({"n": 3}, 20, True),
+    ],
+)
+def test_far_less_lr_consistency_than_usual_is_noticed(scores, decibels, noticed):
+    spec = ModelSpec("m", 4, receptive_radius=1, weights_sha256="", scores=scores)
+    notice = consistency_notice(spec, decibels)
+    assert (notice is not None) == noticed
+    if notice:
+        assert notice.code == "lr-consistency" and f"{decibels}.0 dB" in notice.text
+        assert ("52 dB are usual" in notice.text) == (scores is SCORES)
+
+
+def test_fewer_levels_than_the_film_has_are_noticed(repeat):
+    runtime = repeat(2)
+    runtime.levels = 256
+    deep, flat = (Radiograph(np.zeros((4, 4), np.float32), bits) for bits in (12, 8))
+    notice = levels_notice(Upscaler(runtime), deep)
+    assert notice.code == "int8-levels" and "256" in notice.text and "4096" in notice.text
+    assert levels_notice(Upscaler(runtime), flat) is None
+    assert levels_notice(Upscaler(repeat(2)), deep) is None
+    said = UpscaleOptions().provenance(Upscaler(runtime)).text
+    assert "int8 with 256 grey levels" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import NoReturn
 
@@ -11,9 +12,10 @@ from xraysr.cli.compare import compare
 from xraysr.cli.data import phantom, prepare
 from xraysr.cli.export import export
 from xraysr.cli.info import info
-from xraysr.cli.models import demo, evaluate, upscale
+from xraysr.cli.models import demo, evaluate
 from xraysr.cli.presets import models
 from xraysr.cli.training import runs, train
+from xraysr.cli.upscale import upscale
 from xraysr.cli.watch import watch
 from xraysr.errors import UserError
 
@@ -55,5 +57,11 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
+    # What a function calls overwrite=True is a flag here.
+    message = re.sub(r"\b[a-z_]+=True\b", lambda said: _flag(said[0]), message)
     print("xraysr:", " ".join(message.splitlines()), file=sys.stderr)
     sys.exit(1)
+
+
+def _flag(argument: str) -> str:
+    return "--" + argument.removesuffix("=True").replace("_", "-")

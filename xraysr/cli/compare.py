@@ -54,13 +54,13 @@ def compare(
 def _films(data: Path) -> list[Film]:
     """The film at `data`, or those of the folder, test films first."""
     from xraysr.films.finder import Film, find_films
-    from xraysr.upscale.plan import KNOWN
 
     if not data.exists():
         raise UserError(f"--data must be a film or a folder of films. No such path: {data}")
     if data.is_file():
         return [Film(data, data.stem, data.stem, None, "test")]
-    films, _ = find_films(data)
+    films, others = find_films(data)
     if not films:
-        raise UserError(f"No films in {data}. Films are named {KNOWN}.")
+        seen = "; ".join(map(str, others[:5])) or "nothing is in it"
+        raise UserError(f"No films in {data}: {seen}")
     return sorted(films, key=lambda film: film.split != "test")

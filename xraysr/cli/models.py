@@ -1,4 +1,4 @@
-"""Commands that use a trained generator: `evaluate`, `upscale`; and `demo`."""
+"""Commands that use a trained generator: `evaluate`; and `demo`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from xraysr.cli.options import (
     INTERRUPTED,
     DataOption,
     FitOption,
-    ModelArgument,
     Overwrite,
     PairOption,
     Resplit,
@@ -71,51 +70,6 @@ def row_name(model: str, others: list[str]) -> str:
     """The stem of a model's file, or its path where two would be the same."""
     stem = Path(model).stem
     return stem if [Path(other).stem for other in others].count(stem) == 1 else model
-
-
-def upscale(
-    model: ModelArgument,
-    images: Annotated[list[Path], typer.Argument(help="Images, or folders of them.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="A file for one image, or a folder.")],
-    faithful: Annotated[
-        bool, typer.Option("--faithful", help="SR, reduced again, is exactly the film.")
-    ] = False,
-    ensemble: Annotated[
-        bool, typer.Option("--ensemble", help="The mean over eight views; eight times the work.")
-    ] = False,
-    maps: Annotated[
-        bool, typer.Option("--maps", help="Also write what was added, and where it is unsure.")
-    ] = False,
-    tile: Annotated[
-        int | None, typer.Option(help="Largest side in LR pixels at once; default 512.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Keep outputs that are there; go on with the others.")
-    ] = False,
-    overwrite: Overwrite = False,
-) -> None:
-    """Make low-resolution films sharp. DICOM stays DICOM in a folder, and what -o ends in."""
-    with tensorflow():
-        from xraysr.upscale import Upscaler, load
-
-        upscaler = load(model)
-    from xraysr.upscale.batch import upscale_files
-    from xraysr.upscale.options import UpscaleOptions
-
-    if tile is not None:
-        upscaler = Upscaler(upscaler.runtime, tile)
-    treatment = UpscaleOptions(upscaler, faithful=faithful, ensemble=ensemble, maps=maps)
-    try:
-        summary = upscale_files(treatment, images, out, overwrite=overwrite, resume=resume)
-    except KeyboardInterrupt:
-        print("Stopped. What is written is whole; --resume goes on.", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
-    for line in summary.lines():
-        print(line)
-    for each in summary.skipped:
-        print(f"skipped: {each}", file=sys.stderr)
-    if summary.skipped:
-        raise typer.Exit(1)
 
 
 def demo(

@@ -12,12 +12,15 @@ from typing import Annotated
 import typer
 
 from xraysr.cli.options import INTERRUPTED, ModelArgument, tensorflow
+from xraysr.cli.upscale import with_options
 from xraysr.errors import UserError
+from xraysr.upscale.options import UpscaleOptions
 
 # What systemd's journal takes for the priority of a line, as in sd-daemon(3).
 PRIORITIES = {logging.INFO: "<6>", logging.WARNING: "<4>", logging.ERROR: "<3>"}
 
 
+@with_options
 def watch(
     model: ModelArgument,
     inbox: Annotated[Path, typer.Argument(help="The folder to watch.")],
@@ -30,13 +33,14 @@ def watch(
     memory_mb: Annotated[
         float | None, typer.Option(help="Ceiling in MB for the work of a .tflite model.")
     ] = None,
+    options: UpscaleOptions = UpscaleOptions(),  # noqa: B008  it is frozen
 ) -> None:
     """Make films sharp as they are put into a folder.
 
     The film moves to INBOX/processed, or to INBOX/quarantine with the reason beside it.
     """
-    from xraysr.upscale.inbox import Inbox
     from xraysr.upscale.upscaler import Upscaler
+    from xraysr.upscale.watch import Watch
 
     if not model.endswith(".tflite") and (threads, memory_mb) != (None, None):
         raise UserError(f"--threads and --memory-mb are for .tflite models. Received: {model}")
@@ -59,7 +63,7 @@ def watch(
         signal.signal(number, signal.SIG_DFL)
         service.stop()
 
-    service = Inbox(open_model, inbox, out, every)
+    service = Watch(open_model, inbox, out, options, every)
     _log_to_stderr()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)

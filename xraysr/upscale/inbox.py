@@ -1,239 +1,271 @@
-"""`Inbox`: a folder that is watched. New film in, sharpened film out; none lost, none twice.
-
-What was done is told by files alone, so the process may be killed at any moment: a film lies in
-the inbox until its output is on disk, and beside the output lies the hash of its film. Needs
-neither TensorFlow nor Keras.
-"""
+"""What a watched folder knows of its films, all of it in files that outlive the process."""
 
 from __future__ import annotations
 
-import errno
-import logging
+import hashlib
 import os
-import time
-from collections.abc import Callable
+import re
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
-from typing import Any
 
-from xraysr.errors import BadImageError, ServerError, UserError
-from xraysr.io import Radiograph, read
-from xraysr.upscale.inbox_files import (
-    Film,
-    desk,
-    find_films,
-    move_to_processed,
-    output_of,
-    put,
-    quarantine,
-    tried,
-)
-from xraysr.upscale.upscaler import Upscaler
-from xraysr.version import __version__
+from xraysr.errors import BadImageError, UserError
+from xraysr.files import locked, make_folder, sha256_of
+from xraysr.films.walk import FoundFilm, Skipped, examine
+from xraysr.io import IMAGE_SUFFIXES, read
+from xraysr.upscale.files import Enlarged, beside, sidecar_of
+from xraysr.upscale.options import UpscaleOptions
+from xraysr.upscale.outputs import NAME_BYTES, Made, made_by, output_names
 
-TRIES = 3  # at most, where the trouble may pass
-WAITS = (15, 150)  # polls until the next try
-NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-NOTE = "Detail may be synthetic. Research use only; keep the original, and read it."
-
-log = logging.getLogger(__name__)
+PROCESSED, QUARANTINE, OWN = "processed", "quarantine", ".xraysr"
+UNFINISHED = (".part", ".tmp")
+KILLS = 2  # tries in the middle of which the process ended
+REASON = ".reason.txt"
+NOTED = re.compile(r"\[(\d+) bytes\]\n$")  # how large a film was when it was quarantined
 
 
 @dataclass(frozen=True)
-class Wait:
-    """That a film is tried again at `until`, on the monotonic clock, after `tries` tries."""
+class Film:
+    """A film in an inbox: its path, its path below the inbox, its size and date in ns."""
 
-    tries: int
-    until: float
+    path: Path
+    name: Path
+    stamp: tuple[int, int]
+
+    def unchanged(self) -> bool:
+        """Whether it still lies there with that size and date."""
+        return _stamp(self.path) == self.stamp
+
+    def sha256(self) -> str:
+        """The hash of its content."""
+        return sha256_of(self.path)
 
 
 class Inbox:
-    """Sharpens the films that are put into a folder, one after the other.
+    """A folder that films are put into, and the one that their outputs go to.
 
-    INBOX/a/film.dcm becomes OUT/a/film.png with OUT/a/film.png.json, which says what was made of
-    what; another film of that name becomes film-2.png. The film itself moves to
-    INBOX/processed/a/film.dcm, or to INBOX/quarantine/a/film.dcm with the reason in
-    film.dcm.reason.txt when it cannot be used. A film is taken when its size and date stay the
-    same from one poll to the next. Hidden files, names ending in .part or .tmp, links and files
-    of other kinds are left alone.
+    INBOX/a/film.dcm becomes OUT/a/film.dcm with OUT/a/film.dcm.json, which says what was made of
+    what; what is no DICOM becomes a PNG. The film itself moves to INBOX/processed/a/film.dcm, or
+    to INBOX/quarantine/a/film.dcm with the reason in film.dcm.reason.txt. Hidden files, names
+    ending in .part or .tmp, links, and what is no film by its content are left alone.
 
     Args:
-        open_model: Opens the model; again after an error of the model's.
-        inbox: The folder to watch, with its subfolders.
+        folder: The folder to watch, with its subfolders.
         out: The folder to write to.
-        every: Seconds between polls.
 
     Raises:
-        UserError: if the inbox is missing, or one folder lies in the other.
+        UserError: if `folder` is missing, or one folder lies in the other.
     """
 
-    def __init__(
-        self, open_model: Callable[[], Upscaler], inbox: Path, out: Path, every: float = 2.0
-    ) -> None:
-        self.inbox, self.out, self.every = Path(inbox), Path(out), every
-        if not self.inbox.is_dir():
-            raise UserError(f"The inbox must be a folder that is there. Received: {inbox}")
-        one, other = self.inbox.resolve(), self.out.resolve()
+    def __init__(self, folder: Path, out: Path) -> None:
+        self.folder, self.out = Path(folder), Path(out)
+        if not self.folder.is_dir():
+            raise UserError(f"The inbox must be a folder that is there. Received: {folder}")
+        one, other = self.folder.resolve(), self.out.resolve()
         if one.is_relative_to(other) or other.is_relative_to(one):
             raise UserError(
                 "Inbox and output must be two folders, neither in the other. "
-                f"Received: {inbox} and {out}"
+                f"Received: {folder} and {out}"
             )
-        if not every > 0:
-            raise UserError(f"The seconds between polls must be more than 0. Received: {every}")
-        self._open_model = open_model
-        self._upscaler: Upscaler | None = None
-        self._seen: set[Film] = set()
-        self._said: set[str] = set()
-        self._waiting: dict[Film, Wait] = {}
-        self._quarantined = 0
-        self._disk_is_full = False
-        self._stopping = False
+        self._known: dict[Film, FoundFilm | Skipped] = {}
 
-    def run(self, *, once: bool = False) -> int:
-        """Polls until `stop`, or with `once` twice: films that lie there whole are done.
-
-        No film ends it. One that cannot be used is quarantined at once; one that meets trouble
-        which may pass, such as a server that is down, after three tries with growing waits; one
-        in the middle of which the process was killed, after the second time. While the disk is
-        full they wait.
-
-        Returns:
-            How many films were quarantined, or are left because of trouble.
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds both folders, so that no other process works on them, and clears what it left.
 
         Raises:
-            UserError: if the model cannot be opened, a folder cannot be written to, or another
-                process watches the inbox or writes to the output.
+            UserError: if another process holds one, or it cannot be written.
         """
-        with desk(self.inbox) as self._inbox_desk, desk(self.out) as self._out_desk:
-            self._upscaler = self._open_model()
-            log.info("%s: watched, with %s", self.inbox, self._upscaler.spec.name)
-            self._poll()
-            while not self._stopping:
-                self._pause()
-                self._poll()
-                if once:
-                    break
-        return self._quarantined + len(self._waiting)
+        with ExitStack() as stack:
+            for folder in (self.folder, self.out):
+                if not stack.enter_context(locked(folder / OWN / "lock")):
+                    raise UserError(f"Another watcher uses {folder}: end it first.")
+                shutil.rmtree(folder / OWN / "work", ignore_errors=True)
+                make_folder(folder / OWN / "work")
+            yield
 
-    def stop(self) -> None:
-        """Ends `run` after the film in hand; a signal handler may call it."""
-        self._stopping = True
+    @property
+    def work(self) -> Path:
+        """A hidden folder for outputs that are not finished, empty when the process starts."""
+        return self.out / OWN / "work"
 
-    def _pause(self) -> None:
-        until = time.monotonic() + self.every
-        while not self._stopping and (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, 0.2))
+    def films(self) -> tuple[list[Film], list[str]]:
+        """The films that lie there, sorted by path; and a line for all else that is left alone.
 
-    def _poll(self) -> None:
-        """Takes each film that lay there unchanged at the last poll and has not to wait."""
-        films, others = find_films(self.inbox)
-        for line in others:
-            if line not in self._said:
-                self._said.add(line)
-                log.warning(line)
-        self._waiting = {film: self._waiting[film] for film in films if film in self._waiting}
-        for film in films:
-            wait = self._waiting.get(film)
-            due = wait is None or time.monotonic() >= wait.until
-            if due and film in self._seen and not self._stopping:
-                self._take(film)
-        self._seen = set(films)
-
-    def _take(self, film: Film) -> None:
-        """Brings a film to its end, or leaves it for another poll."""
-        begun = time.monotonic()
-        try:
-            digest = film.sha256()
-            target, done = output_of(film, digest, self.out)
-            if not done:
-                self._sharpen(film, digest, target)
-            if not film.unchanged():
-                return
-            move_to_processed(film, self.inbox, self.out)
-        except Exception as error:
-            self._fail(film, error)
-            return
-        self._waiting.pop(film, None)
-        took = "was there before" if done else f"{time.monotonic() - begun:.2f} s"
-        log.info("%s: %s, %s", film.name, target, took)
-
-    def _sharpen(self, film: Film, digest: str, target: Path) -> None:
-        with tried(film, self.out):
-            radiograph = read(film.path)
-            if not film.unchanged():
-                raise BadImageError(f"{film.path} changed while it was read")
-            image = self._upscale(radiograph)
-            put(self._out_desk, target, image, self._card(film, digest))
-        self._disk_is_full = False
-
-    def _upscale(self, radiograph: Radiograph) -> Radiograph:
-        """Opens the model again where it failed before; that it cannot be opened may pass."""
-        if self._upscaler is None:
-            try:
-                self._upscaler = self._open_model()
-            except UserError as error:
-                raise ServerError(str(error)) from error
-        try:
-            return self._upscaler(radiograph)
-        except Exception:
-            self._upscaler = None
-            raise
-
-    def _card(self, film: Film, digest: str) -> dict[str, Any]:
-        """What is written beside an output."""
-        assert self._upscaler is not None
-        return {
-            "source": _text(film.name),
-            "source_sha256": digest,
-            "model": self._upscaler.spec.name,
-            "weights_sha256": self._upscaler.spec.weights_sha256,
-            "xraysr": __version__,
-            "written": datetime.now(UTC).isoformat(timespec="seconds"),
-            "note": NOTE,
-        }
-
-    def _fail(self, film: Film, error: Exception) -> None:
-        """Quarantines a film, or lets it wait when the fault may not be its own."""
-        if not film.unchanged():
-            return  # still being copied, or taken away: the next polls will tell
-        tries = self._waiting[film].tries + 1 if film in self._waiting else 1
-        if not _no_disk(error) and (tries >= TRIES or not _may_pass(error)):
-            try:
-                place = quarantine(film, self.inbox, self.out, self._inbox_desk, _line(error))
-            except (OSError, UserError) as another:
-                error = another
+        Hidden files, and names ending in .part or .tmp, are left alone without a word.
+        """
+        films, others = [], []
+        failures: list[OSError] = []
+        known, self._known = self._known, {}
+        for path in self._files(failures):
+            film = Film(path, path.relative_to(self.folder), _stamp(path) or (0, 0))
+            if _stamp(path) is None:
+                others.append(f"{path} is left alone: it is a link or no file")
+                continue
+            found = known.get(film) or examine(path, ("film",))  # by content alone
+            self._known[film] = found
+            if isinstance(found, FoundFilm) or _is_damaged(path, found):
+                films.append(film)
             else:
-                self._waiting.pop(film, None)
-                self._quarantined += 1
-                log.error("%s: quarantined as %s: %s", film.name, place, _line(error))
-                return
-        seconds = self.every * WAITS[min(tries, len(WAITS)) - 1]
-        self._waiting[film] = Wait(tries, time.monotonic() + seconds)
-        if not _no_disk(error):
-            log.warning("%s: waits for %.0f s: %s", film.name, seconds, _line(error))
-        elif not self._disk_is_full:
-            self._disk_is_full = True
-            log.error("films wait, because nothing can be written: %s", _line(error))
+                others.append(f"{path} is left alone: {found.reason}")
+        others += [f"{error.filename} cannot be read: {error.strerror}" for error in failures]
+        return films, others
+
+    def _files(self, failures: list[OSError]) -> Iterator[Path]:
+        for folder, folders, files in os.walk(self.folder, onerror=failures.append):
+            rooms = (PROCESSED, QUARANTINE) if Path(folder) == self.folder else ()
+            folders[:] = sorted(name for name in folders if name[0] != "." and name not in rooms)
+            for path in (Path(folder, name) for name in sorted(files) if name[0] != "."):
+                if path.suffix.lower() not in UNFINISHED:
+                    yield path
+
+    def output_of(
+        self, film: Film, digest: str, maker: str, options: UpscaleOptions
+    ) -> tuple[Path, bool]:
+        """Where the film's output is or belongs, and whether it is there.
+
+        It is when the image can be read and the sidecar says that `maker` made it of this film;
+        any other output stays as it is, and the next name is taken.
+        """
+        found = self._known.get(film)
+        dicom = isinstance(found, FoundFilm) and found.kind == "DICOM"
+        for name in output_names(film.name, dicom):
+            target = self.out / name
+            if os.path.lexists(target):
+                if made_by(sidecar_of(target)) == Made(maker, digest):
+                    return target, _readable(target)
+                continue
+            maps = (path for path in beside(target, options) if path != sidecar_of(target))
+            if all(made_by(path) == Made(maker, digest) for path in maps if os.path.lexists(path)):
+                return target, False  # a sidecar without an image is what a killed process left
+        raise AssertionError("the names never end")
+
+    @contextmanager
+    def tried(self, film: Film) -> Iterator[None]:
+        """Leaves a mark while the block runs, which stays where the process does not come back.
+
+        Raises:
+            BadImageError: if two tries left theirs.
+        """
+        mark = self._mark(film)
+        make_folder(mark.parent)
+        if mark.exists() and mark.stat().st_size >= KILLS:
+            raise BadImageError(
+                f"{film.path}: the process was killed in the middle of it {KILLS} times. "
+                "It may need more memory than there is"
+            )
+        try:
+            with mark.open("ab") as file:
+                file.write(b"x")
+                file.flush()
+                os.fsync(file)
+            yield
+        finally:
+            mark.unlink(missing_ok=True)
+
+    def _mark(self, film: Film) -> Path:
+        key = repr((os.fsencode(film.name), film.stamp)).encode()
+        return self.out / OWN / "tries" / hashlib.sha256(key).hexdigest()
+
+    def put(self, done: Enlarged, target: Path) -> None:
+        """Moves what was written in `work` to its place: all on disk first, the image last."""
+        try:
+            for path in done.files:
+                _settle(path)
+            make_folder(target.parent)
+            for path in done.files:
+                os.replace(path, target.with_name(path.name))
+            _settle(target.parent)
+        finally:
+            for path in done.files:
+                path.unlink(missing_ok=True)
+
+    def move_to_processed(self, film: Film) -> None:
+        """Moves a film whose output is there, and forgets its tries."""
+        place = _free(self.folder / PROCESSED / film.name)
+        self._mark(film).unlink(missing_ok=True)
+        os.rename(film.path, place)
+
+    def quarantine(self, film: Film, reason: str) -> Path:
+        """Puts a film aside with NAME.reason.txt beside it, and forgets its tries."""
+        place = _free(self.folder / QUARANTINE / film.name)
+        note = self.folder / OWN / "work" / "reason.txt"
+        note.write_text(f"{reason} [{film.stamp[0]} bytes]\n", "utf-8", errors="replace")
+        os.replace(note, _reason_of(place))
+        self._mark(film).unlink(missing_ok=True)
+        os.rename(film.path, place)
+        return place
+
+    def bring_back_grown(self) -> list[Path]:
+        """Moves films that grew in quarantine, as a slow copier finished them, to the inbox."""
+        room = self.folder / QUARANTINE
+        back = []
+        for note in sorted(room.rglob(f"*{REASON}")):
+            film = note.with_name(note.name.removesuffix(REASON))
+            stamp, noted = _stamp(film), NOTED.search(_text_of(note))
+            if stamp is None or noted is None or stamp[0] == int(noted[1]):
+                continue
+            place = _free(self.folder / film.relative_to(room))
+            os.rename(film, place)
+            note.unlink()
+            back.append(place)
+        return back
 
 
-def _no_disk(error: Exception) -> bool:
-    """Whether the disk is full, or read-only."""
-    return getattr(error.__cause__ or error, "errno", None) in NO_DISK
+def _is_damaged(path: Path, found: Skipped) -> bool:
+    """Whether a file that holds no film is named as one; reading it says what is wrong."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and "DICOM" not in found.reason
 
 
-def _may_pass(error: Exception) -> bool:
-    """Whether another try makes sense: trouble of a server's, or in reading or writing files."""
-    file = isinstance(error, OSError) or isinstance(error.__cause__, OSError)
-    return isinstance(error, ServerError) or (file and not isinstance(error, BadImageError))
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Size and date of a file; None where there is no file, or a link."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
 
-def _line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
+def _readable(image: Path) -> bool:
+    try:
+        read(image)
+    except UserError:
+        return False
+    return True
 
 
-def _text(path: Path) -> str:
-    """A path as text that any file may hold, whatever bytes its name is made of."""
-    return os.fsencode(path).decode("utf-8", "replace")
+def _settle(path: Path) -> None:
+    """Waits until a file, or the names in a folder, would outlive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _reason_of(film: Path) -> Path:
+    return film.with_name(f"{film.name}{REASON}")
+
+
+def _text_of(note: Path) -> str:
+    try:
+        return note.read_text("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _free(path: Path) -> Path:
+    """NAME, NAME-2, NAME-3 or so on, the first at which nothing lies; its folder is made."""
+    make_folder(path.parent)
+    stem = path.stem
+    if len(os.fsencode(stem)) > NAME_BYTES:
+        stem = os.fsencode(stem)[:NAME_BYTES].decode("utf-8", "ignore")
+    for number in count(1):
+        place = path.with_name(f"{stem}{'' if number == 1 else f'-{number}'}{path.suffix}")
+        if not os.path.lexists(place):
+            return place
+    raise AssertionError("the numbers never end")

@@ -5,16 +5,19 @@ Maps are held whole, as the image is: on top of SR, making one takes memory for 
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from xraysr.files import refuse_existing, whole_file
 from xraysr.lanczos import Reduction
 
+MAPS = ("added", "uncertainty")
 ZERO, UNITS = 32768, 32767  # of a 16-bit map: the value that stands for 0, and units of [0, 1]
 STRONG = (
     1 / 16
@@ -93,6 +96,7 @@ def write_maps(
     maps: Mapping[str, np.ndarray],
     bits: int,
     *,
+    said: str = "",
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Writes every map as STEM.NAME.png, of 16 bits, and STEM.NAME.overlay.png, in colour.
@@ -102,6 +106,7 @@ def write_maps(
         sr: The enlarged film, shape (height, width), in [0, 1].
         maps: By name, such as `added` and `uncertainty`: shape (height, width), in units of [0, 1].
         bits: Bits of the film.
+        said: What the files say of how they were made, in one line of ASCII.
         overwrite: Replace existing files.
 
     Returns:
@@ -111,19 +116,20 @@ def write_maps(
     Raises:
         UserError: if a file exists already; nothing is written then.
     """
-    files = {
-        name: tuple(stem.with_name(f"{stem.name}.{name}{end}.png") for end in ("", ".overlay"))
-        for name in maps
-    }
+    files = {name: map_files(stem, name) for name in maps}
     for paths in files.values():
         for path in paths:
             refuse_existing(path, overwrite)
+    text = PngInfo()
+    text.add_text("Description", said)
     found = {}
     for name, values in maps.items():
         pictures = to_16_bit(values), overlay(sr, values, bits)
         for path, picture in zip(files[name], pictures, strict=True):
+            encoded = io.BytesIO()  # Pillow's own words for a full disk are "encoder error -2"
+            Image.fromarray(picture).save(encoded, "PNG", pnginfo=text)
             with whole_file(path) as temporary:
-                Image.fromarray(picture).save(temporary)
+                temporary.write_bytes(encoded.getbuffer())
         found[name] = {
             **numbers(values, bits),
             "offset": ZERO,
@@ -131,6 +137,12 @@ def write_maps(
             "files": [path.name for path in files[name]],
         }
     return found
+
+
+def map_files(stem: Path, name: str) -> tuple[Path, Path]:
+    """Where the 16-bit picture and the overlay of the map `name` lie."""
+    plain, coloured = (f"{stem.name}.{name}{end}.png" for end in ("", ".overlay"))
+    return stem.with_name(plain), stem.with_name(coloured)
 
 
 def _coloured(film: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -1,52 +1,131 @@
-"""What `xraysr upscale` does beyond enlarging: `ensemble`, `faithful`, `maps`."""
+"""`UpscaleOptions`: what is asked for beyond enlarging, whatever model and film it is for."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
-
-from xraysr.io import Radiograph
+from xraysr.errors import UserError
+from xraysr.io import Notice, Provenance, Radiograph
+from xraysr.spec import ModelSpec
 from xraysr.upscale.data_consistency import ConsistentRuntime
 from xraysr.upscale.ensemble import DeviationRuntime, EnsembleRuntime
-from xraysr.upscale.maps import added_detail, write_maps
 from xraysr.upscale.upscaler import Runtime, Upscaler
 
+FAR_BELOW = 15.0  # dB of LR-consistency below what a model reaches on its own films
+LEAST = 30.0  # dB, for a model whose card does not say what it reaches
 
+
+@dataclass(frozen=True)
 class UpscaleOptions:
-    """An upscaler with what was asked for around it.
+    """How films are enlarged.
 
     Args:
-        upscaler: The model as it was opened.
-        ensemble: Take the mean over eight views of the film; eight times the work.
-        faithful: Let SR, reduced again, be the film; see `ConsistentRuntime`.
-        maps: Show what was added, and where the network is unsure; eight times the work.
+        faithful: SR, reduced again, is exactly the film.
+        ensemble: The mean over eight views of the film; eight times the work.
+        maps: Also write what was added, and where the model is unsure; eight times the work.
+        mark: Burn a small "SR x4", or whatever the scale is, into a corner.
+        strict: Skip a film that has notices.
+        tile: Largest side in LR pixels at once; by default 512.
+        bits: Bits that the values of a PNG or TIFF have, where the file does not say so.
+        page: Which page of a TIFF, counted from 1; by default the first of full size.
+        value_range: The values of a float TIFF that become 0 and 1, where they are not 0 and 1.
     """
 
-    def __init__(
-        self,
-        upscaler: Upscaler,
-        *,
-        ensemble: bool = False,
-        faithful: bool = False,
-        maps: bool = False,
-    ) -> None:
-        runtime: Runtime = upscaler.runtime
-        if ensemble:
-            runtime = EnsembleRuntime(runtime)
-        if faithful:
-            runtime = ConsistentRuntime(runtime)
-        asked = {"ensemble": ensemble, "faithful": faithful}
-        self.names = tuple(name for name, wanted in asked.items() if wanted)
-        self.upscaler = Upscaler(runtime, upscaler.tile, upscaler.batch)
-        self.maps = maps
-        self._unsure = Upscaler(DeviationRuntime(upscaler.runtime), upscaler.tile)
+    faithful: bool = False
+    ensemble: bool = False
+    maps: bool = False
+    mark: bool = False
+    strict: bool = False
+    tile: int | None = None
+    bits: int | None = None
+    page: int | None = None
+    value_range: tuple[float, float] | None = None
 
-    def write_maps(self, stem: Path, film: Radiograph, sr: np.ndarray) -> dict[str, Any]:
-        """Writes both maps of a film beside its SR (height, width); the numbers for the sidecar."""
-        maps = {
-            "added": added_detail(sr, self.upscaler.scale),
-            "uncertainty": self._unsure(film.pixels),
+    def __post_init__(self) -> None:
+        if self.bits is not None and not 1 <= self.bits <= 16:
+            raise UserError(f"bits must be from 1 to 16. Received: {self.bits}")
+        if self.page is not None and self.page < 1:
+            raise UserError(f"page must be 1 or more. Received: {self.page}")
+        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
+            raise UserError(
+                f"value_range must be two numbers, the lower one first. "
+                f"Received: {self.value_range}"
+            )
+
+    def applied(self, upscaler: Upscaler) -> Upscaler:
+        """`upscaler` with what was asked for around its network."""
+        runtime: Runtime = upscaler.runtime
+        if self.ensemble:
+            runtime = EnsembleRuntime(runtime)
+        if self.faithful:
+            runtime = ConsistentRuntime(runtime)
+        return Upscaler(runtime, self.tile or upscaler.tile, upscaler.batch)
+
+    def unsure(self, upscaler: Upscaler) -> Upscaler:
+        """What gives the standard deviation over eight views in place of an image."""
+        return Upscaler(DeviationRuntime(upscaler.runtime), self.tile or upscaler.tile)
+
+    def provenance(self, upscaler: Upscaler, source_sha256: str = "") -> Provenance:
+        """What an output says of how it was made; its `maker` is the same for the same pixels."""
+        spec = upscaler.spec
+        levels = grey_levels(upscaler)
+        said = {
+            "faithful": self.faithful,
+            "ensemble": self.ensemble,
+            f"int8 with {levels} grey levels": levels is not None,
+            "marked": self.mark,
+            f"bits {self.bits}": self.bits is not None,
+            f"page {self.page}": self.page is not None,
+            "range {:g}:{:g}".format(*self.value_range or (0, 1)): self.value_range is not None,
         }
-        return write_maps(stem, sr, maps, film.bits, overwrite=True)
+        options = tuple(words for words, wanted in said.items() if wanted)
+        return Provenance(
+            spec.name,
+            spec.weights_sha256,
+            spec.scale,
+            options=options,
+            source_sha256=source_sha256,
+        )
+
+
+def grey_levels(upscaler: Upscaler) -> int | None:
+    """How many grey levels the model tells apart; None where it computes in floats."""
+    return getattr(upscaler.runtime, "levels", None)
+
+
+def levels_notice(upscaler: Upscaler, film: Radiograph) -> Notice | None:
+    """That a model has fewer grey levels than the film."""
+    levels = grey_levels(upscaler)
+    if levels is None or 1 << film.bits <= levels:
+        return None
+    return Notice(
+        "int8-levels",
+        f"{upscaler.spec.name} is whole in int8 and tells {levels} grey levels apart, of which "
+        f"the film has {1 << film.bits}: export it with int8 weights only (dynamic), or in float",
+    )
+
+
+def consistency_notice(spec: ModelSpec, decibels: float) -> Notice | None:
+    """That SR contradicts the film far more than this model's results do."""
+    usual = _usual_consistency(spec)
+    least = LEAST if usual is None else usual - FAR_BELOW
+    if decibels >= least:
+        return None
+    reached = "" if usual is None else f", where {usual:.0f} dB are usual for {spec.name}"
+    return Notice(
+        "lr-consistency",
+        f"reduced again, SR agrees with the film to {decibels:.1f} dB only{reached}: the film may "
+        "be read wrongly, or be unlike those of the training",
+    )
+
+
+def _usual_consistency(spec: ModelSpec) -> float | None:
+    """The lowest mean in dB that the card gives, over data sets and pairs."""
+    found = [
+        scores["lr_consistency"]
+        for pairs in spec.scores.values()
+        if isinstance(pairs, dict)
+        for scores in pairs.values()
+        if isinstance(scores, dict) and isinstance(scores.get("lr_consistency"), int | float)
+    ]
+    return min(found, default=None)
