@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xraysr.export.check import film_pixels, measure
-from xraysr.export.tflite import attach_card, write_tflite
+from xraysr.export.converters import attach_card, write_tflite
 from xraysr.files import whole_file
 from xraysr.models import SRNetwork, open_model
 from xraysr.pair import Pair

@@ -14,9 +14,10 @@ from PIL import Image
 
 from xraysr.errors import BadImageError
 from xraysr.export import image_signature as module
-from xraysr.export.image_signature import image_signature
+from xraysr.export.image_signature import image_signature, in_tiles
 from xraysr.io import read
 from xraysr.models.open import load_generator
+from xraysr.upscale import load
 
 RANDOM = np.random.default_rng(3)
 GREY8 = RANDOM.integers(0, 256, (14, 23), dtype=np.uint8)
@@ -118,11 +119,30 @@ def test_a_jpeg_is_read_as_the_library_reads_it(echo, tmp_path, data):
     np.testing.assert_allclose(pixels(file), expected, atol=0.5 + 1e-4)
 
 
-def test_the_orientation_tag_is_ignored(echo):
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("data", ["JPEG", "PNG", "PNG of 16 bits", "big-endian JPEG"])
+def test_the_orientation_tag_is_honoured_as_the_library_does(echo, tmp_path, data, orientation):
+    tags = Image.Exif()
+    tags[271] = "a maker before it"
+    tags[274] = orientation
+    if data.startswith("big"):
+        tags.endian = ">"
+    image, format = (GREY16, "PNG") if data.endswith("bits") else (SMOOTH, data.split()[-1])
+    file = encode(image, format, exif=tags)
+    (found,) = run(echo, [file])
+    assert pixels(found).shape == (image.shape if orientation < 5 else image.T.shape)
+    expected = read_back(tmp_path / "film", file)
+    np.testing.assert_allclose(pixels(found), expected, atol=0.5 + 1e-3)
+
+
+def test_an_exported_model_turns_a_film_as_the_local_route_does(trained, served, tmp_path):
     tags = Image.Exif()
     tags[274] = 6
-    (file,) = run(echo, [encode(SMOOTH, "JPEG", exif=tags)])
-    assert pixels(file).shape == SMOOTH.shape
+    data = encode(GREY8, "JPEG", exif=tags, quality=95)
+    expected = load(trained["saved_model"])(read_back(tmp_path / "a.jpg", data) / 255)
+    found = pixels(*run(served, [data]))
+    assert found.shape == expected.shape == (4 * GREY8.shape[1], 4 * GREY8.shape[0])
+    np.testing.assert_allclose(found, 255 * expected.astype(np.float64), atol=0.5 + 255e-5)
 
 
 def test_of_an_animation_the_first_frame_counts(echo):
@@ -221,3 +241,53 @@ def test_the_most_pixels_are_decoded_and_one_more_are_not(monkeypatch):
     larger = encode(np.zeros((1, GREY8.size + 1), np.uint8))[:-20]  # decoding it would fail
     with pytest.raises(tf.errors.InvalidArgumentError, match="323 pixels, expected at most 322"):
         run(twice, [larger])
+
+
+SIZES = [(1, 1), (4, 50), (16, 16), (17, 22), (22, 23), (40, 33), (54, 9)]
+
+
+def blur(radius: int):
+    """Repeats pixels twice after a mean over `2 radius + 1`, edges padded with zeros."""
+
+    def run(batch: tf.Tensor) -> tf.Tensor:
+        size = 2 * radius + 1
+        kernel = tf.fill((size, size, 1, 1), 1 / size**2)
+        mean = tf.nn.conv2d(batch, kernel, 1, "SAME")
+        return tf.repeat(tf.repeat(mean, 2, axis=1), 2, axis=2)
+
+    return run
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_an_overlap_of_the_radius_changes_nothing(size):
+    image = np.random.default_rng(0).random((1, *size, 1), dtype=np.float32)
+    run = blur(3)
+    tiled = tf.function(in_tiles(run, 2, 3, step=16))
+    np.testing.assert_allclose(tiled(image), run(image), atol=1e-6)
+
+
+def test_a_smaller_overlap_shows():
+    image = np.random.default_rng(0).random((1, 40, 40, 1), dtype=np.float32)
+    run = blur(3)
+    assert np.abs(in_tiles(run, 2, 1, step=16)(image) - run(image)).max() > 0.01
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_runs_sees_a_tile_at_a_time(size):
+    seen = []
+
+    def run(batch: tf.Tensor) -> tf.Tensor:
+        seen.append(batch.shape[1:3].as_list())
+        return batch
+
+    in_tiles(run, 1, 3, step=16)(tf.zeros((1, *size, 1)))
+    assert np.max(seen) <= 16 + 2 * 3
+    # No tile but what is needed: the first takes 19 pixels of a side, the last its rest.
+    assert len(seen) == np.prod([max(1, -(-(side - 6) // 16)) for side in size])
+
+
+def test_a_generator_gives_the_same_image_in_tiles(trained):
+    generator = load_generator(trained["keras"])
+    tiled = in_tiles(generator.call, generator.scale, generator.receptive_radius, step=8)
+    image = np.random.default_rng(1).random((1, 43, 30, 1), dtype=np.float32)
+    np.testing.assert_allclose(tiled(image), generator(image), atol=1e-5)

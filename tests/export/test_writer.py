@@ -1,23 +1,27 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 from xraysr.errors import UserError
 from xraysr.evaluation.evaluate import evaluate
 from xraysr.export import FORMATS, ParityError, export_model
-from xraysr.export.tflite import write_tflite
+from xraysr.export.check import measure, phantom_pixels
+from xraysr.export.converters import write_tflite
 from xraysr.export.writer import TOLERANCE, WRITERS
 from xraysr.films.index import index_films
 from xraysr.lanczos import degrade, resize
-from xraysr.models import EdgeGenerator, SRResNet
+from xraysr.models import EdgeGenerator, SRResNet, open_model
 from xraysr.models.open import load_generator, save_generator
+from xraysr.pair import Pair
 from xraysr.phantom.film import make_phantom, write_phantoms
 from xraysr.spec import ModelSpec
 from xraysr.upscale import load
@@ -70,13 +74,78 @@ def test_what_is_written_computes_what_keras_computes(tmp_path, save_model, form
     model = save_model(tmp_path / "generator.keras", scale)
     out = tmp_path / "out" / NAMES[format]
     written = export_model(model, out, format)
-    assert 0 < written.checked["difference"] <= TOLERANCE
+    assert written.checked["difference"] <= TOLERANCE
     assert abs(written.checked["psnr_change"]) < 1e-3
     assert listing(out if format == "saved_model" else out.parent) == WRITTEN[format]
     lr = np.random.default_rng(6).random((2, 13, 22, 1), dtype=np.float32)
     expected = np.asarray(load_generator(model)(lr))
     assert expected.shape == (2, 13 * scale, 22 * scale, 1)
     np.testing.assert_allclose(load(written.path)(lr), expected, atol=1e-5)
+
+
+def test_a_weight_that_differs_is_noticed(trained, tmp_path):
+    """Not only zeros are compared with zeros: one weight moved by 1e-3 shows in the check."""
+    model = load_generator(trained["keras"])
+    moved = changed(model, lambda weight: weight)
+    bias = moved.tail.bias
+    bias.assign(np.asarray(bias) + np.float32(1e-3))
+    same = export_model(model, tmp_path / "same.tflite", "tflite")
+    found = measure(moved, load(same.path), phantom_pixels(Pair.parse("8:32")), exact=True)
+    assert found["difference"] > 50 * TOLERANCE > same.checked["difference"]
+
+
+def own_model() -> keras.Model:
+    """A user's model: plain layers, no card, not clipped."""
+    lr = keras.Input((None, None, 1))
+    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(lr)
+    x = keras.layers.Conv2DTranspose(1, 3, 3, kernel_initializer="he_normal")(x)
+    return keras.Model(lr, keras.layers.Add()([x, keras.layers.UpSampling2D(3)(lr)]), name="mine")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_model_of_ones_own_is_exported(tmp_path, format, saved):
+    model = own_model()
+    if saved:
+        model.save(tmp_path / "mine.keras")
+    target = tmp_path / "mine.keras" if saved else model
+    written = export_model(target, tmp_path / "out" / NAMES[format], format)
+    assert (written.spec.name, written.spec.scale) == ("mine", 3)
+    assert "measured" in written.spec.training
+    if format == "saved_model":
+        assert written.path == tmp_path / "out" / "models" / "mine" / "1"
+    image = np.random.default_rng(1).random((10, 13), dtype=np.float32)
+    expected = np.clip(np.asarray(model(image[None, ..., None])), 0, 1)[0, ..., 0]
+    np.testing.assert_allclose(load(written.path)(image), expected, atol=1e-5)
+
+
+@pytest.fixture
+def full_disk():
+    """Files end after 3,000 bytes, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_full_disk_ends_with_a_sentence_and_leaves_nothing(trained, tmp_path, format, request):
+    model, _ = open_model(trained["keras"])
+    out = tmp_path / "out" / NAMES[format]
+    request.getfixturevalue("full_disk")
+    with pytest.raises(UserError, match="^Cannot write .*: .+"):
+        export_model(model, out, format)
+    assert content(tmp_path / "out") == {}
+
+
+def test_without_the_serving_extra_the_warm_up_is_left_out_and_that_is_said(
+    trained, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
+    written = export_model(trained["keras"], tmp_path, "saved_model")
+    assert "pip install 'xraysr[serving]'" in written.notes[0]
+    assert not (written.path / "assets.extra").exists()
+    assert load(written.path).scale == 4
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -302,11 +371,11 @@ def test_the_limits_without_a_word(edge, films, tmp_path, monkeypatch, precision
         ("saved_model", "file", {}, "a folder of served models"),
         ("saved_model", "file/model", {}, "Cannot create the folder .*file"),
         ("tflite", "file/below/model.tflite", {}, "Cannot create the folder .*file"),
-        ("saved_model", "out", {"name": "my model"}, "Pass another with --name.*'my model'"),
-        ("saved_model", "out", {"name": "../up"}, "Pass another with --name"),
+        ("saved_model", "out", {"name": "my model"}, "Pass another name.*'my model'"),
+        ("saved_model", "out", {"name": "../up"}, "Pass another name"),
         ("saved_model", "out", {"version": 0}, "a number from 1. Received: 0"),
         ("tflite", "m.tflite", {"precision": "int4"}, "must be one of float32.*Received: int4"),
-        ("tflite", "m.tflite", {"precision": "int8"}, "name a folder of them with --films"),
+        ("tflite", "m.tflite", {"precision": "int8"}, "name a folder of them as films"),
         ("onnx", "m.onnx", {"precision": "float16"}, "is for tflite. Received: format onnx"),
         ("tflite", "m.tflite", {"max_psnr_loss": 0.1}, "is for quantised exports"),
         ("tflite", "m.tflite", {"faithful": True, "precision": "float16"}, "is in float32"),

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from xraysr.export.tflite import write_tflite
+from xraysr.export.converters import write_tflite
 from xraysr.films.index import index_films
 from xraysr.io import read
 from xraysr.lanczos import REACH, degrade, lanczos_matrix, resize
@@ -177,7 +177,7 @@ def test_it_runs_in_litert_with_built_in_operations(generator, tmp_path):
 
 def test_it_runs_in_onnx(generator, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
-    from xraysr.export.onnx import write_onnx
+    from xraysr.export.converters import write_onnx
 
     faithful = ConsistentGenerator(generator)
     write_onnx(faithful, tmp_path / "faithful.onnx")

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from xraysr.errors import UserError
-from xraysr.export.tflite import attach_card, write_tflite
+from xraysr.export.converters import attach_card, write_tflite
 from xraysr.io import Radiograph, read, write
 from xraysr.models.open import load_generator
 from xraysr.spec import ModelSpec

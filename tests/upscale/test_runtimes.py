@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 
 from xraysr.errors import UserError
-from xraysr.export.onnx import write_onnx
+from xraysr.export.converters import write_onnx
 from xraysr.lanczos import resize
 from xraysr.models.open import load_generator
 from xraysr.spec import ModelSpec

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from xraysr.export.graph_tiles import Run, in_tiles
+from xraysr.export.orientation import PNG_MARKER, orientation_of, upright
+
+Run = Callable[[tf.Tensor], tf.Tensor]
+
+STEP = 512  # LR pixels of a tile: little memory for a server, large against the overlap
 
 # Of the enlarged image: 16384 x 16384, from 4096 x 4096 for a scale of 4, about what the largest
 # detectors have. A header of a few bytes can ask for any size, and memory grows with it.
 MAX_PIXELS = 2**28
 
-PNG_MARKER = b"\x89PNG\r\n\x1a\n"
 PNG_SIZE, PNG_DEPTH = 16, 24
 # ITU-R BT.601-7, section 2.5.1, as in xraysr.io.raster.
 LUMA_RED, LUMA_BLUE = 0.299, 0.114  # and 0.587 of green
@@ -27,9 +31,9 @@ def image_signature(upscale: Run, scale: int, radius: int) -> Any:
     pass one after another, and large ones in tiles, so that memory stays small.
 
     Pixels are read as `xraysr.io.read_raster` reads them: equal channels as they are, other
-    colour by Rec. 601 luma, transparency dropped. It differs in three things: the orientation
-    tag is ignored, colour of 16 bits is read in full depth, and of an animated PNG the first
-    frame counts.
+    colour by Rec. 601 luma, transparency dropped, the orientation tag of EXIF honoured. It
+    differs in three things: an orientation in XMP alone is ignored, colour of 16 bits is read in
+    full depth, and of an animated PNG the first frame counts.
 
     A call fails with INVALID_ARGUMENT that names the place in the batch ("image_bytes[2] is not
     a PNG or JPEG image that can be decoded") when a file is of another kind, cut off or damaged.
@@ -85,7 +89,8 @@ def _decode(data: tf.Tensor, most: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor
         default=lambda: tf.cast(_decode_jpeg(data), tf.uint16),
     )
     top = tf.where(depth == 16, 65535, 255)
-    return _grey(rgb) / tf.cast(top, tf.float32), top, area
+    grey = upright(_grey(rgb), orientation_of(data))
+    return grey / tf.cast(top, tf.float32), top, area
 
 
 def _png_header(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -138,3 +143,47 @@ def _encode(levels: tf.Tensor, top: tf.Tensor) -> tf.Tensor:
         lambda: tf.io.encode_png(levels),
         lambda: tf.io.encode_png(tf.cast(levels, tf.uint8)),
     )
+
+
+def in_tiles(run: Run, scale: int, overlap: int, step: int = STEP) -> Run:
+    """Gives `run` an image in tiles, one after another, so that memory stays small.
+
+    The result is that of `run` when `overlap` covers the receptive radius of what runs.
+
+    Args:
+        run: Maps (n, height, width, 1) to (n, scale height, scale width, 1).
+        scale: Output pixels per input pixel.
+        overlap: Pixels computed beyond what is taken from a tile.
+        step: Pixels taken from a tile on each side; `run` sees `step + 2 overlap` at most.
+    """
+    return _along(1, _along(2, run, scale, overlap, step), scale, overlap, step)
+
+
+def _along(axis: int, run: Run, scale: int, overlap: int, step: int) -> Run:
+    """`run` in windows of one axis."""
+
+    def cut(image, first, last):
+        return image[(slice(None),) * axis + (slice(first, last),)]
+
+    def window(image, index, count):
+        """What the window `index` of `count` gives: pixels `first` to before `last`."""
+        side = tf.shape(image)[axis]
+        length = tf.minimum(side, step + 2 * overlap)
+        start = tf.minimum(index * step, side - length)
+        first = tf.where(index == 0, 0, index * step + overlap)
+        last = tf.where(index == count - 1, side, (index + 1) * step + overlap)
+        out = run(cut(image, start, start + length))
+        return cut(out, (first - start) * scale, (last - start) * scale)
+
+    def tiled(image):
+        count = tf.maximum(1, -(-(tf.shape(image)[axis] - 2 * overlap) // step))
+        _, whole = tf.while_loop(
+            lambda index, _: index < count,
+            lambda index, done: (index + 1, tf.concat([done, window(image, index, count)], axis)),
+            (tf.constant(1), window(image, tf.constant(0), count)),
+            shape_invariants=(tf.TensorShape(()), tf.TensorShape((None, None, None, 1))),
+            parallel_iterations=1,
+        )
+        return whole
+
+    return tiled

@@ -43,7 +43,7 @@ class Target:
         if not NAME.fullmatch(name):
             raise UserError(
                 "The name of a served model is part of its address: letters, digits, dot, hyphen "
-                f"and underscore. Pass another with --name. Received: {name!r}"
+                f"and underscore. Pass another name. Received: {name!r}"
             )
         if version is None:
             version = max(versions(out / name), default=0) + 1

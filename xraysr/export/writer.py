@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from xraysr.errors import UserError
 from xraysr.export.check import film_pixels, measure, phantom_pixels, training_pair
-from xraysr.export.onnx import write_onnx
-from xraysr.export.saved_model import write_saved_model
+from xraysr.export.converters import PRECISIONS, attach_card, write_onnx, write_tflite
+from xraysr.export.saved_model import WARMUP_FILE, write_saved_model
 from xraysr.export.target import Target
-from xraysr.export.tflite import PRECISIONS, attach_card, write_tflite
 from xraysr.files import make_folder
 from xraysr.models import SRNetwork, open_model
 from xraysr.models.data_consistency import ConsistentGenerator
@@ -26,6 +27,10 @@ from xraysr.spec import ModelSpec
 from xraysr.upscale import load
 
 TOLERANCE = 1e-5
+NO_WARMUP = (
+    "Written without warm-up requests: they need tensorflow-serving-api, which is not installed. "
+    "pip install 'xraysr[serving]'. The first request of each size will be slow"
+)
 # dB of PSNR that a quantised export may lose unless told otherwise.
 MAX_LOSS = {"float16": 0.1, "dynamic": 0.1, "int8": 0.5}
 
@@ -44,12 +49,14 @@ class Export:
         checked: `difference` (largest absolute one to Keras, in units of [0, 1]), `psnr_change`
             (dB, mean over the films), and the `pair` and `source` they were measured on.
         skipped: Films that could not be used for it, each with the reason.
+        notes: Sentences on what it lacks.
     """
 
     path: Path
     spec: ModelSpec
     checked: dict[str, Any]
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """One line for people."""
@@ -127,7 +134,7 @@ def export_model(
         workshop = tempfile.TemporaryDirectory(dir=target.path.parent, prefix=".export-")
     except OSError as error:
         raise UserError(f"Cannot write {target.path}: {error.strerror}") from error
-    with workshop as folder:
+    with workshop as folder, _says_why_it_cannot_write(target.path):
         artefact = Path(folder) / target.path.name
         WRITERS[format](generator, artefact, spec, pixels.calibration)
         checked = measure(generator, load(artefact), pixels, exact=limit is None)
@@ -138,7 +145,21 @@ def export_model(
         if format == "tflite":
             attach_card(artefact, spec)
         target.put(artefact)
-    return Export(target.path, spec, checked, tuple(map(str, pixels.skipped)))
+    warm = format != "saved_model" or (target.path / WARMUP_FILE).is_file()
+    notes = () if warm else (NO_WARMUP,)
+    return Export(target.path, spec, checked, tuple(map(str, pixels.skipped)), notes)
+
+
+@contextmanager
+def _says_why_it_cannot_write(path: Path) -> Iterator[None]:
+    """A full disk, or a folder that may not be written, becomes a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror or error}") from error
+    except tf.errors.OpError as error:
+        reason = " ".join(error.message.split())
+        raise UserError(f"Cannot write {path}: {reason[-300:]}") from error
 
 
 def _limit(
@@ -161,7 +182,7 @@ def _limit(
     if precision == "int8" and films is None:
         raise UserError(
             "int8 takes its ranges from films like those the model will meet: name a folder of "
-            "them with --films. Received: none"
+            "them as films. Received: none"
         )
     return MAX_LOSS[precision] if max_psnr_loss is None else max_psnr_loss
 
@@ -204,5 +225,5 @@ def _judge(export: str, checked: dict[str, Any], limit: float | None) -> None:
             f"The {export} loses {-change:.3f} dB against Keras, more than {limit:g} dB, on "
             f"{checked['source']} at {checked['pair']}. It was not written. "
             "Take another precision (dynamic keeps activations in float32), films that are more "
-            "like those of the training, or allow it with --max-psnr-loss."
+            "like those of the training, or allow it with max_psnr_loss."
         )

@@ -8,7 +8,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from tensorflow.lite.python import schema_py_generated as schema
 
-from xraysr.export.tflite import write_tflite
+from xraysr.export.converters import write_tflite
 from xraysr.lanczos import degrade
 from xraysr.models import EdgeGenerator
 from xraysr.phantom.film import make_phantom

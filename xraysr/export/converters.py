@@ -1,7 +1,8 @@
-"""A generator as TFLite, in four precisions."""
+"""A generator as TFLite, in four precisions, and as ONNX."""
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import warnings
 import zipfile
@@ -11,12 +12,15 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from xraysr.errors import needs
 from xraysr.export.saved_model import write_graph
 from xraysr.models import SRNetwork
 from xraysr.spec import ModelSpec
 from xraysr.upscale.edge import CARD
 
 SIGNATURE = "serving_default"
+OPSET = 17
+ONNX_OUTPUT = "sr"
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold: the same card, the same bytes
 
@@ -75,3 +79,23 @@ def _samples(images: Sequence[np.ndarray]) -> Iterator[tuple[str, dict[str, np.n
     ramp = np.broadcast_to(np.linspace(0.0, 1.0, 256), (16, 256))
     for image in (*images, ramp):
         yield SIGNATURE, {"lr": image[None, ..., None].astype(np.float32)}
+
+
+def write_onnx(generator: SRNetwork, path: Path) -> None:
+    """Writes the file `path`: input `lr`, output `sr`, float32, any batch, height and width.
+
+    Raises:
+        UserError: if tf2onnx is not installed.
+    """
+    with needs("An ONNX export", "xraysr[onnx]"):
+        import tf2onnx
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    signature = [tf.TensorSpec((None, None, None, 1), tf.float32, name="lr")]
+    # tf2onnx's own optimisers left an axis too many in some runs; whatever runs the file has
+    # its own.
+    model, _ = tf2onnx.convert.from_keras(generator, signature, opset=OPSET, optimizers={})
+    (output,) = model.graph.output
+    for node in model.graph.node:
+        node.output[:] = [ONNX_OUTPUT if name == output.name else name for name in node.output]
+    output.name = ONNX_OUTPUT
+    path.write_bytes(model.SerializeToString())
