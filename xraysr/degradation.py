@@ -32,17 +32,22 @@ def degradation_name(degradation: Degradation | None) -> str:
 
 def degradation_key(degradation: Degradation | None) -> str:
     """A hash of its name, its source and what it refers to, by which caches tell two apart."""
-    parts = [degradation_name(degradation)]
-    if degradation is not None:
-        function = degradation if inspect.isfunction(degradation) else type(degradation).__call__
-        try:
-            parts.append(inspect.getsource(function))
-        except (OSError, TypeError):
-            parts.append(repr(getattr(function, "__code__", function)))
-        cells = getattr(function, "__closure__", None) or ()
-        parts += [repr(cell.cell_contents) for cell in cells]
-        parts.append(repr(getattr(function, "__defaults__", None)))
-        parts.append(repr(sorted(getattr(degradation, "__dict__", {}).items())))
+    if degradation is None:
+        return DEFAULT
+    function = degradation if inspect.isfunction(degradation) else type(degradation).__call__
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):  # typed at a prompt, or compiled
+        code = getattr(function, "__code__", None)
+        source = repr((code.co_code, code.co_consts, code.co_names) if code else degradation)
+    cells = getattr(function, "__closure__", None) or ()
+    parts = [
+        degradation_name(degradation),
+        source,
+        *(repr(cell.cell_contents) for cell in cells),
+        repr(getattr(function, "__defaults__", None)),
+        repr(sorted(getattr(degradation, "__dict__", {}).items())),
+    ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -86,9 +86,9 @@ def json_text(content: Any) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes `content` as indented JSON, whole or not at all."""
+    """Writes `content` as indented JSON, whole or not at all; names may be any bytes."""
     with whole_file(path) as temporary:
-        temporary.write_text(json_text(content), "utf-8")
+        temporary.write_text(json_text(content), "utf-8", errors="backslashreplace")
 
 
 def sha256_of(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ from xraysr.data import pipeline
 from xraysr.data.batches import training_batches, whole_films
 from xraysr.data.cache import DiskCache, StoredPair
 from xraysr.data.pipeline import PairCache
-from xraysr.errors import UserError
+from xraysr.errors import BadImageError, UserError
 from xraysr.films.finder import Film
 from xraysr.io import Radiograph, write
 from xraysr.pair import Pair
@@ -382,3 +383,31 @@ def test_a_cache_streams_in_far_less_memory_than_it_fills(tmp_path):
     assert size > 280
     assert writing < 100 and streaming < 100, done.stdout
     assert loading > 250
+
+
+def test_a_read_error_that_passes_is_not_kept(films, tmp_path, monkeypatch):
+    load_hr = pipeline.load_hr
+
+    def failing(path, *rest):
+        if path.stem == "p2":
+            error = OSError(errno.EIO, "Input/output error")
+            raise BadImageError(f"{path} cannot be read: Input/output error") from error
+        return load_hr(path, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "load_hr", failing)
+        first = PairCache.load(films, PAIR, folder=tmp_path / "c")
+        assert [each.path.stem for each in first.skipped] == ["p2"]
+        assert len(first) == 6 and first.hr[5].shape == (64, 64, 1)
+        with pytest.raises(UserError, match="p2.png: cannot be read: Input.*try again"):
+            PairCache.load(films, PAIR, folder=tmp_path / "d", pipeline=(1, 2))
+    assert_same(PairCache.load(films, PAIR, folder=tmp_path / "c"), PairCache.load(films, PAIR))
+
+
+def test_a_damaged_film_is_kept_as_such(films, tmp_path, decoded):
+    whole = films[2].path.read_bytes()
+    films[2].path.write_bytes(whole[: len(whole) // 2])
+    for _ in range(2):
+        cache = PairCache.load(films, PAIR, folder=tmp_path / "c")
+        assert [each.path.stem for each in cache.skipped] == ["p2"]
+    assert len(decoded) == 7

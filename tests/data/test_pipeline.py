@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from xraysr.data.pipeline import PairCache, degrade, film_pairs
+from xraysr.data.pipeline import PairCache, degradation_text, degrade, film_pairs
 from xraysr.data.prepare import prepare
+from xraysr.degradation import AS_FOUND, DEFAULT
 from xraysr.errors import UserError
 from xraysr.films.finder import Film
 from xraysr.films.index import index_films, index_pair_folder
-from xraysr.io import Radiograph, write
+from xraysr.io import Radiograph, read, write
 from xraysr.lanczos import degrade as numpy_degrade
 from xraysr.pair import Pair
 
@@ -116,3 +117,44 @@ def test_real_films_go_through(shared_data):
     assert cache.hr.dtype == np.uint8
     dicom = film(shared_data / "dicom" / "rsna_cr_monochrome2.dcm")
     assert PairCache.load([dicom], Pair.parse("128:512")).hr.shape == (1, 512, 512, 1)
+
+
+def halved(hr, lr_size):
+    assert hr.dtype == np.float32 and hr.max() <= 1
+    return hr[:: hr.shape[0] // lr_size[0], :: hr.shape[1] // lr_size[1]] / 2
+
+
+def test_lr_by_the_users_own_function(films, tmp_path):
+    for folder in (None, tmp_path / "cache"):
+        cache = PairCache.load(films, PAIR, folder=folder, degradation=halved)
+        assert cache.degradation == "halved" and len(cache) == len(films)
+        for lr, hr in ((cache.lr[n], cache.hr[n]) for n in range(len(cache))):
+            np.testing.assert_allclose(lr, hr[::4, ::4] / 2, atol=0.51)
+    assert PairCache.load(films, PAIR, folder=tmp_path / "cache").degradation == DEFAULT
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_what_the_users_function_raises_is_raised(films):
+    def broken(hr, lr_size):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        PairCache.load(films, PAIR, degradation=broken)
+    with pytest.raises(UserError, match="degradation must give finite pixels of shape"):
+        PairCache.load(films, PAIR, degradation=lambda hr, lr_size: hr)
+
+
+def test_lr_twins_are_said_to_be_what_they_are(films, tmp_path):
+    prepare(films[0].path.parent, tmp_path, [PAIR], workers=1, progress=False, resplit=True)
+    prepared = index_pair_folder(tmp_path, PAIR).films
+    assert PairCache.load(prepared, PAIR).degradation == DEFAULT
+    assert degradation_text(prepared) == DEFAULT
+    own = prepared[2].lr_path
+    write(own, Radiograph(1 - read(own).pixels, read(own).bits), overwrite=True)
+    for folder in (None, tmp_path / "cache", tmp_path / "cache"):
+        cache = PairCache.load(prepared, PAIR, folder=folder, degradation=halved)
+        assert cache.degradation == f"{AS_FOUND} and {DEFAULT}"
+        np.testing.assert_array_equal(cache.lr[2][..., 0], read(own).stored())
+    (tmp_path / "manifest.json").unlink()
+    foreign = index_pair_folder(tmp_path, PAIR).films
+    assert degradation_text(foreign) == PairCache.load(foreign, PAIR).degradation == AS_FOUND

@@ -222,7 +222,9 @@ def test_other_settings_are_refused_unless_overwriting(films, tmp_path):
     dst = tmp_path / "out"
     run(films, dst)
     before = tree(dst)
-    with pytest.raises(UserError, match=r"prepared differently: fit was crop, now pad.*--overwri"):
+    with pytest.raises(
+        UserError, match=r"prepared differently: fit was crop, now pad.*pass overwri"
+    ):
         run(films, dst, fit="pad")
     with pytest.raises(UserError, match=r"pairs was \['8x32', '16x64'\], now \['16x64'\]"):
         run(films, dst, ["16:64"])
@@ -301,6 +303,59 @@ def test_a_torn_last_line_of_the_journal_is_ignored(films, tmp_path):
     assert [s.reason.split(":")[0] for s in unfinished] == ["prepare did not finish"]
     run(films, dst)
     assert tree(dst) == whole
+
+
+def test_a_film_keeps_its_name_when_another_of_that_name_comes(films, tmp_path):
+    run(films, tmp_path / "out", ["8:32"])
+    before = tree(tmp_path / "out")
+    draw(films / "test" / "NORMAL" / "IM-0001-0001.jpeg")
+    manifest = run(films, tmp_path / "out", ["8:32"])
+    after = tree(tmp_path / "out")
+    assert {name: after[name] for name in before if name != "manifest.json"} == {
+        name: sha for name, sha in before.items() if name != "manifest.json"
+    }
+    names = {film.source: film.name for film in manifest.films}
+    assert names["test/NORMAL/IM-0001-0001.png"] == "IM-0001-0001"
+    assert names["test/NORMAL/IM-0001-0001.jpeg"].startswith("IM-0001-0001-")
+    assert len(after) == len(before) + 2
+    assert run(films, tmp_path / "out", ["8:32"]) == manifest and tree(tmp_path / "out") == after
+
+
+def test_what_no_decoder_may_touch_is_named(films, tmp_path):
+    os.mkfifo(films / "train" / "pipe.png")
+    (films / "train" / "b.dcm").symlink_to(tmp_path / "nowhere")
+    with open(os.fsencode(films / "train") + b"/latin\xe9.png", "wb") as file:
+        file.write((films / "test" / "NORMAL" / "IM-0001-0001.png").read_bytes())
+    manifest = run(films, tmp_path / "out", ["8:32"])
+    assert dict(manifest.skipped) == {
+        "train/b.dcm": "a link that leads nowhere",
+        "train/latin\\xe9.png": "its path is not UTF-8 text",
+        "train/pipe.png": "a pipe, socket or device",
+    }
+    assert manifest.summary().isprintable() or "latin" in manifest.summary()
+    assert load_manifest(tmp_path / "out") == manifest
+
+
+def test_shared_patients_stick_to_what_was_prepared_with_them(films, tmp_path):
+    draw(films / "test" / "NORMAL" / "person41_virus_9.png")
+    with pytest.raises(UserError, match="train and test share 1 patients"):
+        run(films, tmp_path / "out", ["8:32"])
+    run(films, tmp_path / "out", ["8:32"], allow_shared_patients=True)
+    assert index_pair_folder(tmp_path / "out", Pair.parse("8:32")).of("test")
+    with pytest.raises(UserError, match="share 1 patients"):
+        run(films, tmp_path / "out", ["8:32"])
+
+
+def test_patients_of_a_table_go_into_the_manifest(films, tmp_path):
+    table = tmp_path / "t.csv"
+    names = [path.name for path in films.rglob("*.*")]
+    table.write_text("file,patient\n" + "".join(f"{name},P{name[:9]}\n" for name in names))
+    manifest = run(films, tmp_path / "out", ["8:32"], patients=table)
+    assert {film.patient for film in manifest.films} == {f"P{name[:9]}" for name in names}
+    prepared = index_pair_folder(tmp_path / "out", Pair.parse("8:32")).films
+    assert {film.patient for film in prepared} == {film.patient for film in manifest.films}
+    with pytest.raises(UserError, match="patients was t.csv, now None"):
+        run(films, tmp_path / "out", ["8:32"])
 
 
 def test_progress_is_told_in_lines_where_there_is_no_terminal(films, tmp_path, capsys):

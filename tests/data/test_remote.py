@@ -17,6 +17,8 @@ from xraysr.films.index import index_films
 from xraysr.io import Radiograph, write
 from xraysr.pair import Pair
 
+FILM = b"\x89PNG\r\n\x1a\n and more"
+
 
 @pytest.fixture
 def films(tmp_path):
@@ -52,17 +54,47 @@ def names(root) -> list[str]:
 
 @pytest.fixture
 def copied(monkeypatch) -> list[str]:
-    """Addresses that were read since the test began."""
+    """Addresses of films that were read since the test began."""
     opened: list[str] = []
     gfile = tf.io.gfile.GFile
 
     def opening(name, mode):
-        if mode == "rb":
+        if mode == "rb" and name.endswith(".png"):
             opened.append(name)
         return gfile(name, mode)
 
     monkeypatch.setattr(remote.tf.io.gfile, "GFile", opening)
     return opened
+
+
+def test_films_are_told_by_content(films, tmp_path):
+    film = next(films.rglob("*.png")).read_bytes()
+    for name, content in {
+        "IM000001": film, "DX.1.2.3": film, ".hidden.png": film, "a.png": b"text", "b.png": b"",
+        "c.png": b"BM" + bytes(60),
+    }.items():  # fmt: skip
+        put(f"ram://content/films/{name}", content)
+    skipped = []
+    root = local_copy("ram://content/films", tmp_path / "mirror", skipped)
+    assert names(root) == ["DX.1.2.3", "IM000001"]
+    assert {each.path.name: each.reason for each in skipped} == {
+        ".hidden.png": "a hidden or system file",
+        "a.png": "text, which is not read",
+        "b.png": "is empty (0 bytes)",
+        "c.png": "BMP, which is not read",
+    }
+
+
+def test_what_another_process_is_writing_is_left_alone(bucket, tmp_path, monkeypatch):
+    root = local_copy(bucket, tmp_path, [])
+    other = root / ".person9-1234.png"
+    other.write_bytes(b"half")
+    (root / "gone.png").write_bytes(b"not there any more")
+    local_copy(bucket, tmp_path, [])
+    assert other.is_file() and not (root / "gone.png").exists()
+    monkeypatch.setattr(remote, "UNFINISHED", 0.0)
+    local_copy(bucket, tmp_path, [])
+    assert not other.exists()
 
 
 def test_a_local_path_stays_as_it_is(tmp_path):
@@ -82,8 +114,10 @@ def test_films_arrive_bit_for_bit_and_give_the_same_index(films, bucket, tmp_pat
     assert names(root) == [name for name in names(films) if name.endswith(".png")]
     for name in names(root):
         assert (root / name).read_bytes() == (films / name).read_bytes()
-    assert len(seen) == 6 and {total for _, total in seen} == {6}
-    assert not skipped
+    assert len(seen) == 7 and {total for _, total in seen} == {7}
+    assert [(each.path.name, each.reason) for each in skipped] == [
+        ("notes.txt", "text, which is not read")
+    ]
 
     def content(index):
         return [(f.path.relative_to(index.root), f.patient, f.label, f.split) for f in index.films]
@@ -98,13 +132,13 @@ def test_only_what_is_new_or_changed_is_copied_again(bucket, tmp_path, copied):
     assert len(copied) == 6
     first, second, gone = (f"{bucket}/{name}" for name in names(root)[:3])
     tf.io.gfile.remove(first)
-    put(first, b"another film")
+    put(first, FILM)
     (root / names(root)[1]).write_bytes(b"half")  # as no copy of ours would leave it
     tf.io.gfile.remove(gone)
     local_copy(bucket, tmp_path, [])
     assert sorted(copied[6:]) == [first, second]
     assert len(names(root)) == 5
-    assert (root / names(root)[0]).read_bytes() == b"another film"
+    assert (root / names(root)[0]).read_bytes() == FILM
 
 
 def test_a_copy_that_died_in_the_middle_goes_on(bucket, tmp_path, copied, monkeypatch):
@@ -151,11 +185,11 @@ def test_what_cannot_be_read_is_skipped_by_name(bucket, tmp_path, monkeypatch):
     monkeypatch.setattr(remote.tf.io.gfile, "GFile", refuse)
     root = local_copy(bucket, tmp_path, skipped)
     assert len(names(root)) == 5
-    (one,) = skipped
+    (one,) = (each for each in skipped if each.path.suffix == ".png")
     assert one.path.name == "person3_virus_1.png"
     assert "no access" in one.reason and bucket in one.reason
     monkeypatch.setattr(remote.tf.io.gfile, "stat", lambda name: refuse("person3", "rb"))
-    with pytest.raises(UserError, match="None of 6 films.*no access"):
+    with pytest.raises(UserError, match="None of 7 films.*no access"):
         local_copy(bucket, tmp_path / "other", [])
 
 

@@ -75,7 +75,7 @@ def test_what_was_skipped_is_told_also_after_reloading(tmp_path):
     again = Radiographs(config=PAIR, data_dir=tmp_path / "tfds")
     skipped = {item["path"]: item["reason"] for item in again.info.metadata["skipped"]}
     assert skipped["train/NORMAL/notes.txt"] == "text, which is not read"
-    assert "not an image" in skipped["train/NORMAL/00000099_000.png"]
+    assert "which is not read" in skipped["train/NORMAL/00000099_000.png"]
     assert len(skipped) == 2
 
 

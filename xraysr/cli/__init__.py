@@ -11,6 +11,7 @@ import typer
 from xraysr.cli.compare import compare
 from xraysr.cli.data import phantom, prepare
 from xraysr.cli.export import export
+from xraysr.cli.films import films
 from xraysr.cli.info import info
 from xraysr.cli.models import demo, evaluate
 from xraysr.cli.presets import models
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS = (
+    films,
     prepare,
     train,
     runs,

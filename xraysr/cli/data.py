@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from xraysr.cli.options import INTERRUPTED, FitOption, Overwrite, Resplit, SharedPatients
+from xraysr.cli.options import (
+    INTERRUPTED,
+    FitOption,
+    Overwrite,
+    PathColumn,
+    PatientColumn,
+    Patients,
+    Resplit,
+    SharedPatients,
+)
 
 
 def prepare(
@@ -19,6 +28,9 @@ def prepare(
     fit: FitOption = "crop",
     resplit: Resplit = False,
     allow_shared_patients: SharedPatients = False,
+    patients: Patients = None,
+    patient_column: PatientColumn = None,
+    path_column: PathColumn = None,
     workers: Annotated[int | None, typer.Option(help="Processes; default: all cores.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -33,6 +45,9 @@ def prepare(
             fit=fit,
             resplit=resplit,
             allow_shared_patients=allow_shared_patients,
+            patients=patients,
+            patient_column=patient_column,
+            path_column=path_column,
             workers=workers,
             overwrite=overwrite,
         )

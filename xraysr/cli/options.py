@@ -26,6 +26,17 @@ SharedPatients = Annotated[
     bool,
     typer.Option("--allow-shared-patients", help="Accept patients in both train and test."),
 ]
+Patients = Annotated[
+    Path | None, typer.Option("--patients", help="CSV file that says whose each film is.")
+]
+PatientColumn = Annotated[
+    str | None,
+    typer.Option("--patient-column", help="Its column of patients; by default told by its name."),
+]
+PathColumn = Annotated[
+    str | None,
+    typer.Option("--path-column", help="Its column of paths of films; by default told likewise."),
+]
 ModelArgument = Annotated[
     str,
     typer.Argument(

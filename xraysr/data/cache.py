@@ -9,13 +9,14 @@ not at all:
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import lru_cache
 from math import prod
 from pathlib import Path
@@ -23,12 +24,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xraysr.degradation import AS_FOUND, DEFAULT
 from xraysr.errors import UserError
 from xraysr.files import make_folder, write_json
-from xraysr.films.finder import Film, Skipped
+from xraysr.films.finder import Film
+from xraysr.films.walk import Skipped
 from xraysr.pair import Pair
 
-FORMAT = 1  # raise it when the same films would give other numbers, or other files
+FORMAT = 2  # raise it when the same films would give other numbers, or other files
 SHARD_FILMS = 64
 SHARD_BYTES = 32 << 20
 OPEN_SHARDS = 256  # two open files each
@@ -92,22 +95,30 @@ class DiskCache:
         films: Films in order.
         pair: The sizes.
         fit: How films are fitted to HR size.
+        degradation: Key of what makes LR from HR.
     """
 
-    def __init__(self, root: Path, films: Sequence[Film], pair: Pair, fit: str) -> None:
+    def __init__(
+        self,
+        root: Path,
+        films: Sequence[Film],
+        pair: Pair,
+        fit: str,
+        degradation: str = DEFAULT,
+    ) -> None:
         self.films = tuple(films)
         image = 2 * (prod(pair.lr) + prod(pair.hr))
         size = min(SHARD_FILMS, max(1, SHARD_BYTES // image))
-        key = content_key(films, pair, fit, size)
+        key = content_key(films, pair, fit, size, degradation)
         self.folder = Path(root) / f"{pair.folder}-{key[:32]}"
         starts = range(0, len(films), size)
-        self.shards = tuple(
+        self.shards = [
             Shard(
                 self.folder / f"shard-{number:05}-of-{len(starts):05}",
                 range(start, min(start + size, len(films))),
             )
             for number, start in enumerate(starts)
-        )
+        ]
 
     def fill(self, decode: Decode, pipeline: tuple[int, int]) -> Iterator[StoredPair]:
         """Writes the shards of this process, waits for those of the others; yields every pair.
@@ -122,8 +133,12 @@ class DiskCache:
         """
         make_folder(self.folder)
         index, count = pipeline
-        for shard in self.shards[index::count]:
-            yield from self._read(shard) if shard.path.is_dir() else self._write(shard, decode)
+        for number in range(index, len(self.shards), count):
+            shard = self.shards[number]
+            if shard.path.is_dir():
+                yield from self._read(shard)
+            else:
+                self.shards[number] = yield from self._write(shard, decode, alone=count == 1)
         for number, shard in enumerate(self.shards):
             if number % count != index:
                 self._wait_for(shard, number % count)
@@ -139,13 +154,23 @@ class DiskCache:
         """The images `name`, "lr" or "hr", of all shards."""
         return MappedRows([s.path / f"{name}.npy" for s in self.shards], counts, dtype)
 
-    def _write(self, shard: Shard, decode: Decode) -> Iterator[StoredPair]:
+    def _write(
+        self, shard: Shard, decode: Decode, alone: bool
+    ) -> Generator[StoredPair, None, Shard]:
+        """Yields the pairs of a shard and writes them; returns the shard where it lies."""
         skipped: list[Skipped] = []
         pairs: list[StoredPair] = []
         films = self.films[shard.films.start : shard.films.stop]
         for pair in decode(films, skipped):
             pairs.append(pair)
             yield pair
+        unread = [each for each in skipped if each.transient]
+        if unread and not alone:
+            raise UserError(f"{unread[0]}. The cache would lack this film: try again.")
+        if unread:  # for this process only: the next one tries to read them again
+            kept = self.folder / f"partial-{shard.path.name}-{secrets.token_hex(4)}"
+            atexit.register(shutil.rmtree, kept, ignore_errors=True)
+            shard = shard._replace(path=kept)
         positions = {film.path: position for position, film in enumerate(films, shard.films.start)}
         left_out = sorted((positions[each.path], each.reason) for each in skipped)
         temporary = self.folder / f".{shard.path.name}-{secrets.token_hex(4)}"
@@ -161,6 +186,11 @@ class DiskCache:
                 "films": [positions[pair.film.path] for pair in pairs],
                 "bits": [pair.bits for pair in pairs],
                 "skipped": left_out,
+                "as_found": [
+                    positions[pair.film.path]
+                    for pair in pairs
+                    if pair.film.lr_path and pair.film.degradation == AS_FOUND
+                ],
             }
             write_json(temporary / "shard.json", content)
             os.rename(temporary, shard.path)
@@ -172,6 +202,7 @@ class DiskCache:
                 ) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+        return shard
 
     def _read(self, shard: Shard) -> Iterator[StoredPair]:
         """The pairs of a shard as views of its files, which shows that these are whole."""
@@ -206,7 +237,9 @@ class DiskCache:
             time.sleep(POLL)
 
 
-def content_key(films: Sequence[Film], pair: Pair, fit: str, shard_films: int) -> str:
+def content_key(
+    films: Sequence[Film], pair: Pair, fit: str, shard_films: int, degradation: str
+) -> str:
     """sha256 of all that decides what a cache of `films` holds, as hexadecimal digits.
 
     Films count with their path below the folder they share, their size and their time of change,
@@ -217,7 +250,7 @@ def content_key(films: Sequence[Film], pair: Pair, fit: str, shard_films: int) -
         [_identity(path, top) for path in (film.path, film.lr_path) if path is not None]
         for film in films
     ]
-    settings = [FORMAT, str(pair), fit, shard_films, files]
+    settings = [FORMAT, str(pair), fit, shard_films, degradation, files]
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
 

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from xraysr.data.fit import FITS, file_bits, fit_to, to_stored
+from xraysr.degradation import DEFAULT
 from xraysr.errors import BadImageError, UserError
 from xraysr.files import make_folder, refuse_existing
-from xraysr.films.finder import Skipped
 from xraysr.films.index import FilmIndex, index_films
 from xraysr.films.manifest import (
     JOURNAL,
@@ -32,13 +32,13 @@ from xraysr.films.manifest import (
     start_journal,
     write_manifest,
 )
+from xraysr.films.walk import Skipped, path_text
 from xraysr.io import Radiograph, read, write
 from xraysr.lanczos import degrade
 from xraysr.pair import Pair
 from xraysr.pool import run_all
 from xraysr.progress import track
 
-DEGRADATION = "lanczos3, antialiased, clipped, rounded to the bits of the file"
 FILMS_PER_WORKER = 16
 
 
@@ -62,6 +62,9 @@ def prepare(
     fit: str = "crop",
     resplit: bool = False,
     allow_shared_patients: bool = False,
+    patients: str | Path | None = None,
+    patient_column: str | None = None,
+    path_column: str | None = None,
     workers: int | None = None,
     overwrite: bool = False,
     progress: bool = True,
@@ -78,7 +81,11 @@ def prepare(
         pairs: What to make of every film large enough for it.
         fit: How films become HR size: "crop", "pad" or "stretch".
         resplit: Whether to merge split folders and split anew by patient.
-        allow_shared_patients: Whether to accept a patient in two split folders.
+        allow_shared_patients: Whether to accept a patient in two split folders; readers of `dst`
+            then accept it too.
+        patients: CSV file that says whose each film is.
+        patient_column: Its column of patients; by default found by its name.
+        path_column: Its column of paths or names of films; likewise.
         workers: Processes; by default one per core, fewer for few films.
         overwrite: Whether to replace what was prepared in `dst` with other settings or films.
         progress: Whether to report progress on standard error.
@@ -89,18 +96,28 @@ def prepare(
     src, dst = Path(src), Path(dst)
     wanted = tuple(sorted(set(map(Pair.parse, pairs)), key=lambda pair: (pair.hr, pair.lr)))
     _check(src, dst, wanted, fit, workers)
-    index = index_films(src, resplit=resplit, allow_shared_patients=allow_shared_patients)
+    index = index_films(
+        src,
+        resplit=resplit,
+        allow_shared_patients=allow_shared_patients,
+        patients=patients,
+        patient_column=patient_column,
+        path_column=path_column,
+    )
     if any(film.lr_path for film in index.films):
         raise UserError(f"{src} is a prepared pair folder. Name the folder of the original films.")
     settings: dict[str, Any] = {
         "pairs": [pair.folder for pair in wanted],
         "fit": fit,
         "resplit": resplit,
-        "degradation": DEGRADATION,
+        "degradation": DEFAULT,
     }
-    jobs = _jobs(index, dst, wanted, fit)
+    settings |= {"allow_shared_patients": True} if allow_shared_patients else {}
+    settings |= {"patients": Path(patients).name} if patients else {}
+    earlier = load_manifest(dst)
+    jobs = _jobs(index, dst, wanted, fit, earlier)
     try:
-        jobs = _start(dst, settings, jobs, overwrite)
+        jobs = _start(dst, settings, jobs, earlier, overwrite)
         films = _run(dst, jobs, workers, progress)
         return _finish(index, dst, settings, films)
     except OSError as error:
@@ -126,12 +143,17 @@ def _check(src: Path, dst: Path, pairs: tuple[Pair, ...], fit: str, workers: int
         )
 
 
-def _jobs(index: FilmIndex, dst: Path, pairs: tuple[Pair, ...], fit: str) -> list[_Job]:
+def _jobs(
+    index: FilmIndex, dst: Path, pairs: tuple[Pair, ...], fit: str, earlier: Manifest | None
+) -> list[_Job]:
+    """A job for each film; one that was written before keeps the name it has there."""
     jobs = []
+    names = {film.source: film.name for film in earlier.films} if earlier else {}
     for film in index.films:
         source = film.path.relative_to(index.root).as_posix()
         split = "train" if film.split == "val" and index.val_drawn else film.split
-        record = PreparedFilm(source, "", film.name, film.patient, film.label, split, 0, (), {})
+        name = names.get(source, film.name)
+        record = PreparedFilm(source, "", name, film.patient, film.label, split, 0, (), {})
         jobs.append(_Job(film.path, dst, pairs, fit, record))
     return jobs
 
@@ -141,10 +163,15 @@ def _outputs(dst: Path, pair: str, film: PreparedFilm) -> tuple[Path, Path]:
     return folder / "lr" / f"{film.name}.png", folder / "hr" / f"{film.name}.png"
 
 
-def _start(dst: Path, settings: dict[str, Any], jobs: list[_Job], overwrite: bool) -> list[_Job]:
+def _start(
+    dst: Path,
+    settings: dict[str, Any],
+    jobs: list[_Job],
+    earlier: Manifest | None,
+    overwrite: bool,
+) -> list[_Job]:
     """Makes `dst` ready, and tells each job what an earlier run did for its film."""
     make_folder(dst)
-    earlier = load_manifest(dst)
     if earlier is None:
         for pair in settings["pairs"]:
             refuse_existing(dst / pair, overwrite)
@@ -160,17 +187,18 @@ def _start(dst: Path, settings: dict[str, Any], jobs: list[_Job], overwrite: boo
 
 def _refuse_other(dst: Path, earlier: Manifest, settings: dict[str, Any], jobs: list[_Job]) -> None:
     sources = {job.film.source for job in jobs}
+    before = earlier.settings
     changes = [
-        f"{key} was {earlier.settings.get(key)}, now {value}"
-        for key, value in settings.items()
-        if earlier.settings.get(key) != value
+        f"{key} was {before.get(key)}, now {settings.get(key)}"
+        for key in dict.fromkeys([*settings, *before])
+        if before.get(key) != settings.get(key)
     ]
     if lost := [f.source for f in earlier.films if f.pairs and f.source not in sources]:
         changes.append(f"{len(lost)} of its films are not in the source, such as {lost[0]}")
     if changes:
         raise UserError(
             f"{dst} was prepared differently: {'; '.join(changes)}. Name another folder, or pass "
-            "--overwrite to replace what it holds."
+            "overwrite to replace what it holds."
         )
 
 
@@ -208,7 +236,7 @@ def _run(dst: Path, jobs: list[_Job], workers: int | None, progress: bool) -> li
 def _finish(
     index: FilmIndex, dst: Path, settings: dict[str, Any], films: list[PreparedFilm]
 ) -> Manifest:
-    skipped = [(s.path.relative_to(index.root).as_posix(), s.reason) for s in index.skipped]
+    skipped = [(path_text(s.path.relative_to(index.root)), s.reason) for s in index.skipped]
     unusable = [
         (film.source, "; ".join(dict.fromkeys(film.left_out.values())))
         for film in films
@@ -242,7 +270,8 @@ def prepare_film(job: _Job) -> PreparedFilm:
         film = read(job.path)
     except BadImageError as error:
         # The reason without the path, which differs from machine to machine.
-        return _left_out(job, sha256, Skipped.because(job.path, error).reason)
+        skipped = Skipped.because(job.path, error)
+        return _left_out(job, "" if skipped.transient else sha256, skipped.reason)
     written, left_out = [], {}
     for pair in job.pairs:
         outputs = _outputs(job.dst, pair.folder, job.film)

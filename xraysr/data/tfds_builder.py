@@ -12,15 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from xraysr.data.fit import load_hr
-from xraysr.errors import BadImageError
+from xraysr.errors import BadImageError, UserError
 from xraysr.films.finder import Film
 from xraysr.films.index import index_films
 from xraysr.films.patients import SPLITS
+from xraysr.films.walk import Skipped, path_text
 from xraysr.lanczos import degrade
 from xraysr.pair import PRESETS, Pair
+
+try:
+    import tensorflow_datasets as tfds
+except ImportError as error:
+    raise UserError(
+        "The data set builder needs tensorflow-datasets, which is not installed here. "
+        "pip install 'xraysr[tfds]'"
+    ) from error
 
 FULL = np.iinfo(np.uint16).max
 
@@ -116,7 +124,7 @@ class Radiographs(tfds.core.GeneratorBasedBuilder):
         )
         self._skipped: list[dict[str, str]] = []
         for skipped in index.skipped:
-            self._skip(skipped.path.relative_to(root).as_posix(), skipped.reason)
+            self._skip(skipped.path.relative_to(root), skipped.reason)
         return {
             split: self._generate_examples(films, root)
             for split in SPLITS
@@ -131,8 +139,8 @@ class Radiographs(tfds.core.GeneratorBasedBuilder):
             try:
                 hr, bits = load_hr(film.path, config.pair.hr, config.fit)
             except BadImageError as error:
-                path = film.path.relative_to(root).as_posix()
-                self._skip(path, str(error).removeprefix(str(film.path)).lstrip(": "))
+                reason = Skipped.because(film.path, error).reason
+                self._skip(film.path.relative_to(root), reason)
                 continue
             grey = hr / np.float64((1 << bits) - 1)
             yield (
@@ -145,8 +153,8 @@ class Radiographs(tfds.core.GeneratorBasedBuilder):
                 },
             )
 
-    def _skip(self, path: str, reason: str) -> None:
-        self._skipped.append({"path": path, "reason": reason})
+    def _skip(self, path: Path, reason: str) -> None:
+        self._skipped.append({"path": path_text(path), "reason": reason})
         self.info.metadata["skipped"] = self._skipped
 
 

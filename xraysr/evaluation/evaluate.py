@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from xraysr.data.pipeline import StoredPair, film_pairs
+from xraysr.data.pipeline import StoredPair, degradation_text, film_pairs
+from xraysr.degradation import Degradation
 from xraysr.errors import UserError
 from xraysr.evaluation.interpolation import bicubic, lanczos
 from xraysr.evaluation.metrics import added_detail, crop_border, lr_consistency, psnr, ssim
@@ -16,11 +17,14 @@ from xraysr.pair import Pair
 from xraysr.progress import track
 from xraysr.upscale import Upscaler
 
-DEGRADATION = "antialiased Lanczos, rounded to the film's bits"
-
 
 def evaluate(
-    upscalers: Mapping[str, Upscaler], films: Sequence[Film], pair: Pair | str, fit: str = "crop"
+    upscalers: Mapping[str, Upscaler],
+    films: Sequence[Film],
+    pair: Pair | str,
+    fit: str = "crop",
+    *,
+    degradation: Degradation | None = None,
 ) -> Report:
     """Scores `upscalers` and both interpolations on `films`.
 
@@ -29,6 +33,8 @@ def evaluate(
         films: Films to score, usually `index_films(folder).require("test")`.
         pair: LR and HR size.
         fit: How films are fitted to HR size: `crop`, `pad` or `stretch`.
+        degradation: Makes LR from HR and the LR size; by default antialiased Lanczos. Films of a
+            pair folder have the LR found there. The report says what was used.
 
     Raises:
         UserError: if a model is for another scale, or none of the films can be used.
@@ -41,17 +47,19 @@ def evaluate(
                 "Take a model of that scale, or a pair that fits the model."
             )
     skipped: list[Skipped] = []
-    scored = []
-    for stored in track(film_pairs(films, pair, fit, skipped), "Evaluating", len(films)):
+    scored, used = [], []
+    pairs = film_pairs(films, pair, fit, skipped, degradation)
+    for stored in track(pairs, "Evaluating", len(films)):
         lr, hr = to_float(stored)
         if np.ptp(crop_border(hr, pair.scale)) == 0:
             skipped.append(Skipped(stored.film.path, "blank: every pixel has the same value"))
             continue
+        used.append(stored.film)
         scored.append(_score(stored, lr, hr, enlarge(upscalers, lr, pair), pair.scale))
     if not scored:
         reasons = "; ".join(map(str, skipped[:3]))
         raise UserError(f"None of {len(films)} films can be used for {pair}: {reasons}")
-    return Report(pair, DEGRADATION, tuple(scored), tuple(skipped))
+    return Report(pair, degradation_text(used, degradation), tuple(scored), tuple(skipped))
 
 
 def to_float(stored: StoredPair) -> tuple[np.ndarray, np.ndarray]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from xraysr import plots
-from xraysr.data.pipeline import film_pairs
+from xraysr.data.pipeline import degradation_text, film_pairs
 from xraysr.errors import UserError
-from xraysr.evaluation.evaluate import DEGRADATION, enlarge, to_float
+from xraysr.evaluation.evaluate import enlarge, to_float
 from xraysr.evaluation.metrics import psnr
 from xraysr.films.finder import Film, Skipped
 from xraysr.pair import Pair
@@ -44,5 +44,5 @@ def draw_comparison(
     panels = [
         plots.Panel(name, image, psnr(image, hr, pair.scale)) for name, image in images.items()
     ]
-    title = f"{pair}, {stored.film.name}; LR by {DEGRADATION}"
+    title = f"{pair}, {stored.film.name}; LR: {degradation_text([stored.film])}"
     plots.comparison(path, [*panels, plots.Panel("HR", hr)], hr, title)

@@ -6,7 +6,7 @@ Whatever is no film is listed in `skipped` with the reason.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -61,7 +61,11 @@ class FilmIndex:
         )
 
     def summary(self) -> str:
-        """Films, patients and labels per split, and what was skipped, as a few lines."""
+        """`lines`, and what looks wrong with the patients."""
+        return "\n".join([*self.lines(), *(f"warning: {each}" for each in warnings(self.films))])
+
+    def lines(self) -> list[str]:
+        """Films, patients and labels per split, what told them, and what was skipped."""
         lines = []
         for split in SPLITS:
             films = self.of(split)
@@ -72,21 +76,10 @@ class FilmIndex:
             if split == "val" and self.val_drawn:
                 text += ", drawn from train"
             lines.append(text)
-        lines += told_by(self.films)
-        lines += skipped_reasons(self.skipped)
-        return "\n".join([*lines, *(f"warning: {each}" for each in warnings(self.films))])
-
-
-def told_by(films: Iterable[Film]) -> list[str]:
-    """What told whose the films are, most films first, as lines."""
-    counts = Counter(film.told_by for film in films)
-    return [f"patients: told by {source} ({_films(n)})" for source, n in counts.most_common()]
-
-
-def skipped_reasons(skipped: Iterable[Skipped]) -> list[str]:
-    """How many files were skipped for which reason, as lines."""
-    reasons = Counter(each.reason for each in skipped)
-    return [f"skipped: {_files(n)}, {reason}" for reason, n in sorted(reasons.items())]
+        sources = Counter(film.told_by for film in self.films)
+        lines += [f"patients: told by {each} ({_films(n)})" for each, n in sources.most_common()]
+        reasons = Counter(each.reason for each in self.skipped)
+        return lines + [f"skipped: {_files(n)}, {why}" for why, n in sorted(reasons.items())]
 
 
 def warnings(films: Sequence[Film]) -> list[str]:
@@ -108,6 +101,12 @@ def warnings(films: Sequence[Film]) -> list[str]:
         found.append(
             "nothing tells which films are of one patient, so that each name counts as one: name "
             "a table (patients) if there is one"
+        )
+    folders = Counter(film.path.parent for film in films)
+    if 9 < len(films) == len(patients) and 2 < len(folders) < len(films) <= 10 * len(folders):
+        found.append(
+            f"each of {len(films)} films has a patient of its own, though they lie in "
+            f"{len(folders)} folders of a few: folders may be patients"
         )
     notes = Counter((film.told_by, film.note) for film in films if film.note)
     return found + [f"{_films(n)} ({source}): {note}" for (source, note), n in notes.items()]
@@ -143,6 +142,20 @@ def index_films(
         UserError: if `root` has no films, shares patients between split folders, or has one
             patient where a split is needed; or if the table cannot be used.
     """
+    films, skipped = read_films(root, patients, patient_column, path_column)
+    if not (allow_shared_patients or resplit):
+        refuse_shared(root, films)
+    return split_films(root, films, skipped, resplit)
+
+
+def read_films(
+    root: Path,
+    patients: str | Path | None = None,
+    patient_column: str | None = None,
+    path_column: str | None = None,
+    seen: Callable[[Path], None] = lambda path: None,
+) -> tuple[list[Film], list[Skipped]]:
+    """The films below `root` before they are split, and what is skipped; see `index_films`."""
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"The data folder must be an existing folder. Received: {root}")
@@ -152,17 +165,15 @@ def index_films(
             f"such as {root / pairs[0]}."
         )
     table = PatientTable.read(patients, patient_column, path_column) if patients else None
-    films, skipped = find_films(root, table)
+    films, skipped = find_films(root, table, seen=seen)
     if not films:
         reasons = Counter(item.reason for item in skipped)
-        seen = "; ".join(f"{_files(n)}, {why}" for why, n in reasons.items()) or "it is empty"
+        others = "; ".join(f"{_files(n)}, {why}" for why, n in reasons.items()) or "it is empty"
         raise UserError(
-            f"No films under {root}: {seen}. Films are {', '.join(READABLE[:-1])} and "
+            f"No films under {root}: {others}. Films are {', '.join(READABLE[:-1])} and "
             f"{READABLE[-1]} files, whatever their names."
         )
-    if not (allow_shared_patients or resplit):
-        _refuse_shared(root, films)
-    return split_films(root, films, skipped, resplit)
+    return films, skipped
 
 
 def index_pair_folder(dst: Path, pair: Pair, **options: Any) -> FilmIndex:
@@ -228,7 +239,8 @@ def _films(count: int) -> str:
     return "1 film" if count == 1 else f"{count} films"
 
 
-def _refuse_shared(root: Path, films: list[Film]) -> None:
+def refuse_shared(root: Path, films: Sequence[Film]) -> None:
+    """Raises `UserError` for patients in two split folders, unless it was prepared with them."""
     patients = {split: {f.patient for f in films if f.split == split} for split in SPLITS}
     clashes = []
     for one, other in combinations(SPLITS, 2):

@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 import numpy as np
 from PIL import Image
 
-from xraysr.errors import UserError
+from xraysr.errors import BadImageError, UserError
 from xraysr.films.header import Header, read_header
 from xraysr.io import kind_of
 from xraysr.io.formats import READABLE
@@ -34,15 +34,23 @@ SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,5}")
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file or folder that could not be used, and why; the reason does not repeat the path."""
+    """A file or folder that could not be used, and why.
+
+    Args:
+        path: The file or folder.
+        reason: Why, without the path.
+        transient: Whether it may be read another time: the disk or memory failed, not the file.
+    """
 
     path: Path
     reason: str
+    transient: bool = False
 
     @classmethod
     def because(cls, path: Path, error: Exception) -> Skipped:
         """The file at `path`, left out because of `error`."""
-        return cls(path, str(error).removeprefix(str(path)).lstrip(": "))
+        reason = str(error).removeprefix(str(path)).lstrip(": ")
+        return cls(path, reason, not isinstance(error, BadImageError) or _transient(error))
 
     def __str__(self) -> str:
         return f"{path_text(self.path)}: {self.reason}"
@@ -90,7 +98,8 @@ def walk_films(
         found = examine(path, path.relative_to(root).parts)
         (films if isinstance(found, FoundFilm) else skipped).append(found)  # type: ignore[arg-type]
         seen(path)
-    masks = {film.path for film in films if film.kind in ("PNG", "TIFF") and has_two_levels(film)}
+    rasters = [film.path for film in films if film.kind in ("PNG", "TIFF")]
+    masks = set(filter(has_two_levels, rasters))
     if len(masks) < len(films):  # nothing but two levels: they are what the user has
         films = [film for film in films if film.path not in masks]
         skipped += [Skipped(path, "an image of two grey levels, as masks are") for path in masks]
@@ -108,19 +117,37 @@ def examine(path: Path, parts: tuple[str, ...] | None = None) -> FoundFilm | Ski
     """
     parts = parts or (path.name,)
     try:
-        if reason := _by_name(parts) or _by_status(path):
+        if reason := no_film_by_name(parts) or _by_status(path):
             return Skipped(path, reason)
         kind = kind_of(path)
+        if reason := no_film_by_kind(kind):
+            return Skipped(path, reason)
         header = read_header(path) if kind == "DICOM" else None
     except UserError as error:
         return Skipped.because(path, error)
-    if kind not in READABLE:
-        return Skipped(path, "not an image" if kind == "unknown" else f"{kind}, which is not read")
     if header is not None and (reason := header.not_a_film()):
         return Skipped(path, reason)
     if any(map(MASK.search, (*parts[:-1], stem_of(parts[-1])))):
         return Skipped(path, "a segmentation mask by its name")
     return FoundFilm(path, kind, header)
+
+
+def no_film_by_name(parts: tuple[str, ...]) -> str | None:
+    """Why a file with these parts of a path is no film, whatever it holds; else None."""
+    if any(part.startswith(".") or part.lower() in SYSTEM for part in parts):
+        return "a hidden or system file"
+    try:
+        "".join(parts).encode("utf-8")
+    except UnicodeEncodeError:
+        return "its path is not UTF-8 text"
+    return "a DICOM directory" if parts[-1].upper() == "DICOMDIR" else None
+
+
+def no_film_by_kind(kind: str) -> str | None:
+    """Why a file of this `xraysr.io.kind_of` is no film; else None."""
+    if kind in READABLE:
+        return None
+    return "not an image" if kind == "unknown" else f"{kind}, which is not read"
 
 
 def path_text(path: Path | PurePath) -> str:
@@ -134,12 +161,12 @@ def stem_of(name: str) -> str:
     return name.removesuffix(suffix) if SUFFIX.fullmatch(suffix) else name
 
 
-def has_two_levels(film: FoundFilm) -> bool:
+def has_two_levels(path: Path) -> bool:
     """Whether a PNG or TIFF is black and white, as masks are; only small files are decoded."""
     try:
-        with decoding(film.path), Image.open(film.path) as image:
+        with decoding(path), Image.open(path) as image:
             pixels = image.width * image.height
-            if film.path.stat().st_size > MASK_BYTES + pixels // 6 or pixels > MASK_PIXELS:
+            if path.stat().st_size > MASK_BYTES + pixels // 6 or pixels > MASK_PIXELS:
                 return False
             values = np.asarray(image.convert("RGB") if image.mode in ("P", "RGBA") else image)
             if values.ndim == 3:  # one number for each colour
@@ -173,16 +200,6 @@ def _files(root: Path, apart: Collection[str], skipped: list[Skipped]) -> Iterat
         yield from (here / name for name in sorted(files))
 
 
-def _by_name(parts: tuple[str, ...]) -> str | None:
-    if any(part.startswith(".") or part.lower() in SYSTEM for part in parts):
-        return "a hidden or system file"
-    try:
-        "".join(parts).encode("utf-8")
-    except UnicodeEncodeError:
-        return "its path is not UTF-8 text"
-    return "a DICOM directory" if parts[-1].upper() == "DICOMDIR" else None
-
-
 def _by_status(path: Path) -> str | None:
     try:
         mode = os.stat(path).st_mode
@@ -191,6 +208,15 @@ def _by_status(path: Path) -> str | None:
     except OSError as error:
         return f"cannot be read: {_why(error)}"
     return None if stat.S_ISREG(mode) else "a pipe, socket or device"
+
+
+def _transient(error: BaseException | None) -> bool:
+    """Whether the system's failure is behind `error`; decoders raise OSErrors without a number."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _why(error: OSError) -> str:
