@@ -242,7 +242,7 @@ def test_an_exported_model_takes_and_gives_files(trained):
 
 def test_versions_come_and_go(sums, tmp_path):
     folder = tmp_path / "sums"
-    shutil.copytree(sums._shelf.folder / "3", folder / "3")
+    shutil.copytree(sums._model.folder / "3", folder / "3")
     (folder / "notes").mkdir()
     with LocalServer(folder) as server:
         (folder / "3").rename(folder / "4")
@@ -260,7 +260,7 @@ def test_versions_come_and_go(sums, tmp_path):
 
 
 def test_a_token_is_wanted_at_every_door(sums):
-    with LocalServer(sums._shelf.folder, token="open-sesame") as server:
+    with LocalServer(sums._model.folder, token="open-sesame") as server:
         body = {"json": {"signature_name": "positive", "instances": [1]}}
         wrong = {**body, "headers": {"authorization": "Bearer close-sesame"}}
         right = {**body, "headers": {"authorization": "Bearer open-sesame"}}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from xraysr.data.fit import load_hr
-from xraysr.errors import BadImageError, UserError
+from xraysr.errors import BadImageError, needs
 from xraysr.films.finder import Film
 from xraysr.films.index import index_films
 from xraysr.films.patients import SPLITS
@@ -22,13 +22,8 @@ from xraysr.films.walk import Skipped, path_text
 from xraysr.lanczos import degrade
 from xraysr.pair import PRESETS, Pair
 
-try:
+with needs("A data set of tensorflow_datasets", "xraysr[tfds]"):
     import tensorflow_datasets as tfds
-except ImportError as error:
-    raise UserError(
-        "The data set builder needs tensorflow-datasets, which is not installed here. "
-        "pip install 'xraysr[tfds]'"
-    ) from error
 
 FULL = np.iinfo(np.uint16).max
 
