@@ -66,9 +66,12 @@ def _range(said: dict[str, Any]) -> tuple[float, float] | None:
         return None
     low, _, high = text.partition(":")
     try:
-        return float(low), float(high)
+        found = float(low), float(high)
     except ValueError:
-        raise UserError(f"--range must be LOW:HIGH, such as -1000:3000. Received: {text}") from None
+        found = 0.0, 0.0
+    if not found[0] < found[1]:
+        raise UserError(f"--range must be LOW:HIGH, such as -1000:3000. Received: {text}")
+    return found
 
 
 @with_options

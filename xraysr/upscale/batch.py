@@ -13,7 +13,7 @@ from statistics import mean
 
 from xraysr.errors import BadImageError, UserError
 from xraysr.files import locked
-from xraysr.films.walk import Skipped
+from xraysr.films.walk import Skipped, path_text
 from xraysr.progress import track
 from xraysr.upscale.files import Enlarged, Source, enlarge_file
 from xraysr.upscale.options import UpscaleOptions
@@ -43,12 +43,12 @@ class Summary:
     def lines(self) -> list[str]:
         """The summary for people: LR-consistency film by film where there are few."""
         worst = {each.target: min(each.lr_consistency) for each in self.done}
-        lines = [f"{path}: LR-consistency {dB:.1f} dB" for path, dB in worst.items()]
+        lines = [f"{path_text(path)}: LR-consistency {dB:.1f} dB" for path, dB in worst.items()]
         if len(lines) > SHOWN:
             path = min(worst, key=lambda path: worst[path])
             lines = [
                 f"{len(lines)} films, LR-consistency {mean(worst.values()):.1f} dB in the mean, "
-                f"{worst[path]:.1f} dB at worst ({path})"
+                f"{worst[path]:.1f} dB at worst ({path_text(path)})"
             ]
         if self.kept:
             films = "film was" if len(self.kept) == 1 else "films were"
@@ -61,7 +61,9 @@ class Summary:
 
     def remarks(self) -> list[str]:
         """What to know besides: notices film by film, what was left out, what was skipped."""
-        lines = [f"{each.source}: notice {n}" for each in self.done for n in each.notices]
+        lines = [
+            f"{path_text(each.source)}: notice {n}" for each in self.done for n in each.notices
+        ]
         lines += [f"left out: {each}" for each in self.left_out[:SHOWN]]
         if more := Counter(each.reason for each in self.left_out[SHOWN:]):
             counted = "; ".join(f"{n} {reason}" for reason, n in more.most_common())

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from xraysr.upscale.files import beside
 from xraysr.upscale.options import UpscaleOptions
 from xraysr.upscale.upscaler import Upscaler
 
-HEAD = 1 << 20  # bytes of a file within which it says what made it
+HEADS = (1 << 16, 1 << 20)  # bytes of a file within which it says what made it: mostly, always
 RECORD = re.compile(
     rb"xraysr \S+, (model [ -~]{1,900}?): detail may be synthetic; film sha256 ([0-9a-f]{64})"
 )
@@ -39,11 +40,14 @@ def made_by(path: Path) -> Made | None:
     """
     try:
         with path.open("rb") as file:
-            found = RECORD.findall(file.read(HEAD))
+            for head in HEADS:
+                file.seek(0)
+                if found := RECORD.findall(file.read(head)):
+                    # The last one: a DICOM file lists what it was made of before.
+                    return Made(*(each.decode("ascii") for each in found[-1]))
     except OSError:
-        return None
-    # The last one: a DICOM file lists what it was made of before.
-    return Made(*(each.decode("ascii") for each in found[-1])) if found else None
+        pass
+    return None
 
 
 def output_names(name: Path, dicom: bool) -> Iterator[Path]:
@@ -179,7 +183,7 @@ def plan_outputs(
     Raises:
         UserError: if a file exists that may not be replaced, or a film itself would be.
     """
-    maker = options.provenance(upscaler).maker
+    maker, made_of = options.provenance(upscaler).maker, cache(made_by)
     originals = {film.path.resolve() for film in wanted}
     hashes: dict[Path, str] = {}
     taken: set[str] = set()
@@ -187,7 +191,7 @@ def plan_outputs(
 
     def is_of(path: Path, film: Wanted) -> bool:
         """Whether `path` was made of the film as it is now."""
-        made = made_by(path)
+        made = made_of(path)
         if made is None:
             return False
         if film.path not in hashes:
@@ -223,8 +227,8 @@ def plan_outputs(
         mine = False
         if resume and not overwrite:
             if os.path.lexists(target):
-                _refuse_foreign(target, film, maker, is_of(target, film))
-                if all(made_by(path) == made_by(target) for path in files):
+                _refuse_foreign(target, made_of(target), film, maker, is_of(target, film))
+                if all(made_of(path) == made_of(target) for path in files):
                     plan.kept.append(target)
                     continue
             found = [is_of(path, film) for path in files if os.path.lexists(path)]
@@ -236,9 +240,10 @@ def plan_outputs(
     return plan
 
 
-def _refuse_foreign(target: Path, film: Wanted, maker: str, same_film: bool) -> None:
+def _refuse_foreign(
+    target: Path, made: Made | None, film: Wanted, maker: str, same_film: bool
+) -> None:
     """Refuses to keep an output that something else made."""
-    made = made_by(target)
     if made is None:
         what = "does not say what made it"
     elif not same_film:

@@ -127,8 +127,11 @@ class Watch:
 
     def _poll(self) -> None:
         """Takes each film that lay there unchanged at the last poll and has not to wait."""
-        for path in self.inbox.bring_back_grown():
-            log.info("%s: has grown in quarantine, and is tried again", path)
+        try:
+            for path in self.inbox.bring_back_grown():
+                log.info("%s: has grown in quarantine, and is tried again", path)
+        except (OSError, UserError) as error:
+            log.warning("films cannot be brought back from quarantine: %s", _line(error))
         films, others = self.inbox.films()
         for line in others:
             if line not in self._said:
