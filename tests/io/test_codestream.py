@@ -10,9 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xraysr.io.codestream import claimed_shape
+from xraysr.io.codestream import claim_of
 
 JPEG_OPTIONS = [{}, {"progressive": True}, {"comment": b"c" * 300}, {"optimize": True}]
+
+
+def claimed_shape(data: bytes) -> tuple[int, int, int] | None:
+    claim = claim_of(data)
+    return claim and (claim.rows, claim.columns, claim.components)
 
 
 def encoded(shape: tuple[int, ...], format: str, **options: object) -> bytes:

@@ -94,6 +94,8 @@ def test_modality_values_and_windows(
     modality, values = modality_of(header), modality_values(path)
     span = modality.high - modality.low
     np.testing.assert_allclose(modality.values(radiograph.pixels), values, atol=1e-7 * span)
+    if any(notice.code == "window-outside" for notice in radiograph.notices):
+        return  # by now the full range
     # float32 pixels are exact to 6e-8 of the span, and a window stretches that by span / width.
     steepest = span / max(header.WindowWidth - 1, 1e-3)
     mine, theirs = display(radiograph).pixels, windowed(values, header)

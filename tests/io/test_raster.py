@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from xraysr.errors import BadImageError, UserError
+from xraysr.io import read
 from xraysr.io.raster import read_raster
 
 RNG = np.random.default_rng(0)
@@ -107,16 +109,26 @@ def test_32_bit_values_within_16_bits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [65536, -1])
-def test_32_bit_values_beyond_16_bits_are_refused(tmp_path: Path, value: int) -> None:
+def test_32_bit_values_beyond_16_bits_need_a_range(tmp_path: Path, value: int) -> None:
     path = save(tmp_path / "a.tif", np.array([[0, value]], np.int32))
-    with pytest.raises(BadImageError, match=rf"a\.tif.*{value}.*Expected 16 bits"):
+    with pytest.raises(BadImageError, match=rf"a\.tif.*{value}.*in 32 bits.*value_range"):
         read_raster(path)
+    ends = min(0, value), max(0, value)
+    film = read(path, value_range=ends)
+    assert film.pixels.tolist() == [[float(value < 0), float(value > 0)]]
 
 
-def test_float_tiff_is_refused(tmp_path: Path) -> None:
+def test_float_tiff(tmp_path: Path) -> None:
     path = save(tmp_path / "a.tif", GREY8.astype(np.float32) / 255)
-    with pytest.raises(BadImageError, match=r"a\.tif.*floating-point"):
+    np.testing.assert_allclose(read_raster(path).pixels, GREY8 / 255, atol=1e-7)
+    path = save(tmp_path / "b.tif", GREY8.astype(np.float32))
+    with pytest.raises(
+        BadImageError, match=r"b\.tif.*floating-point values from 0 to 2.*value_range"
+    ):
         read_raster(path)
+    np.testing.assert_allclose(read(path, value_range=(0, 255)).pixels, GREY8 / 255, atol=1e-7)
+    cut = read(path, value_range=(10, 100))
+    assert [notice.code for notice in cut.notices] == ["range-cut"]
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
@@ -156,28 +168,78 @@ def test_colour_becomes_luma_without_rounding(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("colour", "channels"), [(2, 3), (4, 2), (6, 4)])
 def test_16_bit_colour_png_is_refused(tmp_path: Path, colour: int, channels: int) -> None:
     path = tmp_path / "deep.png"
-    path.write_bytes(png(16, colour, b"\x00" + bytes(2 * channels), 1, 1))
+    path.write_bytes(png(16, colour, b"\x00\x00\x01" * channels + b"\x00", 1, 1))
     with Image.open(path) as image:
         assert image.mode in ("RGB", "RGBA")  # Pillow alone would go on in 8 bits
+    if colour == 4:
+        assert read_raster(path).stored().tolist() == [[1]]  # transparency is dropped
+        return
     with pytest.raises(BadImageError, match=r"deep\.png: 16 bits per channel.*greyscale"):
         read_raster(path)
 
 
+@pytest.mark.parametrize("filters", [(0, 1, 2, 3, 4), (4,), (3, 1)])
+@pytest.mark.parametrize(("colour", "channels"), [(2, 3), (4, 2), (6, 4)])
+def test_16_bit_channels_through_every_filter(
+    tmp_path: Path, colour: int, channels: int, filters: tuple[int, ...]
+) -> None:
+    samples = np.repeat(GREY16[..., None], channels, 2)
+    raw = samples.astype(">u2").tobytes()
+    row, step = 13 * 2 * channels, 2 * channels
+    lines = [
+        np.frombuffer(raw[at : at + row], np.uint8).astype(int) for at in range(0, len(raw), row)
+    ]
+    above, coded = np.zeros(row, int), b""
+    for number, line in enumerate(lines):
+        kind = filters[number % len(filters)]
+        left, corner = (
+            np.concatenate([np.zeros(step, int), each[:-step]]) for each in (line, above)
+        )
+        plane = left + above - corner
+        nearest = np.stack([abs(plane - each) for each in (left, above, corner)]).argmin(0)
+        paeth = np.choose(nearest, [left, above, corner])
+        guess = (0, left, above, (left + above) // 2, paeth)[kind]
+        coded += bytes([kind]) + ((line - guess) % 256).astype(np.uint8).tobytes()
+        above = line
+    path = tmp_path / "a.png"
+    path.write_bytes(png(16, colour, coded, 13, 9))
+    np.testing.assert_array_equal(read_raster(path).stored(), GREY16)
+
+
 def test_16_bit_colour_tiff_is_refused(tmp_path: Path) -> None:
-    data = bytearray(save(tmp_path / "a.tif", np.zeros((4, 6, 3), np.uint8)).read_bytes())
-    at = data.index(struct.pack("<HHH", 8, 8, 8))
-    data[at : at + 6] = struct.pack("<HHH", 16, 16, 16)
-    (tmp_path / "deep.tif").write_bytes(data)
+    colour = RNG.integers(0, 65536, (4, 6, 3)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "deep.tif", colour, photometric="rgb")
     with pytest.raises(BadImageError, match=r"deep\.tif: 16 bits per channel"):
         read_raster(tmp_path / "deep.tif")
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_several_frames_are_refused(tmp_path: Path, suffix: str) -> None:
-    frames = [Image.fromarray(GREY8), Image.fromarray(255 - GREY8), Image.fromarray(GREY8 // 2)]
-    path = save(tmp_path / f"a{suffix}", frames[0], save_all=True, append_images=frames[1:])
-    with pytest.raises(BadImageError, match=f"a{suffix}: holds 3 frames"):
+FRAMES = [Image.fromarray(GREY8), Image.fromarray(255 - GREY8), Image.fromarray(GREY8 // 2)]
+
+
+def test_animations_are_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", FRAMES[0], save_all=True, append_images=FRAMES[1:])
+    with pytest.raises(BadImageError, match=r"a\.png: holds 3 frames"):
         read_raster(path)
+
+
+def test_pages(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.tif", FRAMES[0], save_all=True, append_images=FRAMES[1:])
+    film = read(path)
+    np.testing.assert_array_equal(film.stored(), GREY8)
+    assert [notice.code for notice in film.notices] == ["several-pages"]
+    third = read(path, page=3)
+    np.testing.assert_array_equal(third.stored(), GREY8 // 2)
+    assert not third.notices
+    with pytest.raises(UserError, match=r"page must be 1 to 3. Received: 4"):
+        read(path, page=4)
+    with pytest.raises(UserError, match="page must be 1"):
+        read(save(tmp_path / "a.png", GREY8), page=2)
+
+
+@pytest.mark.parametrize("arguments", [{"bits": 0}, {"bits": 17}, {"value_range": (1, 1)}])
+def test_arguments_that_make_no_sense(tmp_path: Path, arguments: dict[str, object]) -> None:
+    with pytest.raises(UserError, match=next(iter(arguments))):
+        read(save(tmp_path / "a.png", GREY16), **arguments)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])

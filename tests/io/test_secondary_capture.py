@@ -73,8 +73,10 @@ def test_the_loss_of_a_jpeg_is_told(
 
 
 def test_each_picture_is_a_study_of_its_own(tmp_path: Path) -> None:
-    write(tmp_path / "a.dcm", film(8))
-    write(tmp_path / "b.dcm", film(8))
-    one, two = dcmread(tmp_path / "a.dcm"), dcmread(tmp_path / "b.dcm")
+    other = replace(film(8), pixels=film(8).pixels[::-1].copy())
+    for name, picture in (("a", film(8)), ("b", other), ("again", film(8))):
+        write(tmp_path / f"{name}.dcm", picture)
+    one, two, again = (dcmread(tmp_path / f"{name}.dcm") for name in ("a", "b", "again"))
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         assert one[keyword] != two[keyword]
+        assert one[keyword] == again[keyword]

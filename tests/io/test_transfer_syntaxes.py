@@ -132,11 +132,12 @@ def _is_dicom(path: Path) -> bool:
 
 def test_pydicoms_own_files() -> None:
     reasons = (
-        "holds no pixel data", "SamplesPerPixel is 3", "PALETTE COLOR", "holds 15 frames",
-        "BitsStored is 32", "TransferSyntaxUID is missing", "SamplesPerPixel is missing",
-        "invalid literal for int", ") cannot be decoded", "its compressed image is 3722445056",
+        "holds no pixel data", "three channels are not equal", "frames. Expected one film",
+        "BitsStored is 32", "SamplesPerPixel is missing", "holds floating-point pixels",
+        "holds a ", ") cannot be decoded", "its compressed image is 3722445056",
+        "truncated (its compressed image has no end)",
     )  # fmt: skip
-    named = {") cannot be decoded": 0, "invalid literal for int": 0}
+    named: dict[str, int] = {}
     decoded: dict[str, int] = {}
     for path in wheel_files():
         try:
@@ -152,13 +153,14 @@ def test_pydicoms_own_files() -> None:
         name = source.file_meta.TransferSyntaxUID.keyword
         decoded[name] = decoded.get(name, 0) + 1
         values = modality_of(radiograph.header)
+        if name == "JPEGExtended12Bit":  # which pydicom has no codec for
+            continue
         with warnings.catch_warnings(action="ignore"):
             expected = values.pixels(pixel_array(source))
         padding = radiograph.padding
         expected[padding if padding is not None else np.zeros(expected.shape, bool)] = 0
         np.testing.assert_array_equal(radiograph.pixels, expected)
-    # 12-bit JPEG Extended, which no codec decodes, and a truncated file; a number that is none.
-    assert named[") cannot be decoded"] == 3 and named["invalid literal for int"] == 1
+    assert named["three channels are not equal"] > 20
     assert set(decoded) >= {
         "ExplicitVRLittleEndian", "ExplicitVRBigEndian", "ImplicitVRLittleEndian", "RLELossless",
         "DeflatedExplicitVRLittleEndian", "JPEG2000Lossless", "JPEG2000", "JPEGLSLossless",

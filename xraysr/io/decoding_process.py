@@ -21,6 +21,7 @@ DESCRIBING = (
     "Rows",
     "Columns",
     "SamplesPerPixel",
+    "PlanarConfiguration",
     "PhotometricInterpretation",
     "BitsAllocated",
     "BitsStored",
@@ -29,24 +30,17 @@ DESCRIBING = (
 )
 
 
-def decode_apart(film: Dataset, frame: bytes) -> np.ndarray:
-    """Stored values (rows, columns) of one encapsulated frame of `film`.
+def decode_apart(single: Dataset) -> np.ndarray:
+    """Stored values (rows, columns) of a film of one encapsulated frame.
 
     Raises:
         ValueError: if it cannot be decoded, or the codec crashes or hangs.
     """
-    from pydicom import Dataset, FileMetaDataset, dcmwrite
-    from pydicom.encaps import encapsulate
+    from pydicom import dcmwrite
 
-    single = Dataset()
-    for keyword in DESCRIBING:
-        setattr(single, keyword, film.get(keyword, 1))
-    single.PixelData = encapsulate([frame])
-    single.file_meta = FileMetaDataset()
-    single.file_meta.TransferSyntaxUID = film.file_meta.TransferSyntaxUID
     file = io.BytesIO()
     dcmwrite(file, single)
-    words = [sys.executable, "-m", __name__]
+    words = [sys.executable, "-P", "-m", __name__]
     try:
         done = subprocess.run(words, input=file.getvalue(), capture_output=True, timeout=SECONDS)
     except subprocess.TimeoutExpired as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xraysr.errors import BadImageError, UserError
-from xraysr.io.derivation import SOURCE_IMAGE, append, code, describe
+from xraysr.io.derivation import SECONDARY_CAPTURE, SOURCE_IMAGE, append, code, describe
 from xraysr.io.dicom import SPACINGS, spacing_holders
 from xraysr.io.modality import modality_of
 from xraysr.io.safe_decoding import decoding
@@ -18,6 +18,7 @@ from xraysr.io.strips import Job
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+    from pydicom.uid import UID
 
 # CR, DX, mammography and intraoral (for presentation, for processing), secondary capture, and
 # its multi-frame classes of bytes and words.
@@ -33,6 +34,13 @@ RADIOGRAPHS = (
     "1.2.840.10008.5.1.4.1.1.7.2",
     "1.2.840.10008.5.1.4.1.1.7.3",
 )
+BYTES, WORDS, TRUE_COLOUR = (f"1.2.840.10008.5.1.4.1.1.7.{end}" for end in (2, 3, 4))
+CLASSES = {
+    "CR": "1.2.840.10008.5.1.4.1.1.1",
+    "DX": "1.2.840.10008.5.1.4.1.1.1.1",
+    "MG": "1.2.840.10008.5.1.4.1.1.1.2",
+    "IO": "1.2.840.10008.5.1.4.1.1.1.3",
+}
 STALE = (
     "SmallestImagePixelValue",
     "LargestImagePixelValue",
@@ -82,10 +90,10 @@ def refuse_unfit(job: Job) -> None:
         return
     source = job.like.source or Path("DICOM header")
     with decoding(source):
-        kind, size = header.get("SOPClassUID"), (header.Rows, header.Columns)
+        kind, size = _class_of(header), (header.Rows, header.Columns)
         if kind not in RADIOGRAPHS:
             raise BadImageError(
-                f"is of the class {getattr(kind, 'name', 'unknown')}. DICOM output is for "
+                f"is of the class {kind.name}. DICOM output is for "
                 "radiographs (CR, DX, MG, IO) and secondary captures: write a .png or .tif file"
             )
         if header.BitsAllocated == 1:
@@ -112,6 +120,7 @@ def derived(job: Job) -> Dataset:
     header = copy.deepcopy(job.like.header)
     assert header is not None
     scale = job.size[0] // header.Rows
+    header.SOPClassUID = _class_of(header)
     if header.original_encoding[1] is False:
         _swap_words(header)
     _forget(header)
@@ -129,8 +138,23 @@ def derived(job: Job) -> Dataset:
     _bits(header)
     _loss(header, job.like.lossy)
     _grid(header, job.size, scale)
-    describe(header, job.like.provenance, scale)
+    describe(header, job, scale)
     return header
+
+
+def _class_of(header: Dataset) -> UID:
+    """The SOP class, where it is missing that of the file's own header or of the modality.
+
+    A film that had three equal channels is of a class of one.
+    """
+    from pydicom.uid import UID
+
+    meta = header.file_meta.get("MediaStorageSOPClassUID") if "file_meta" in vars(header) else None
+    by_modality = CLASSES.get(str(header.get("Modality")), SECONDARY_CAPTURE)
+    kind = header.get("SOPClassUID") or meta or by_modality
+    if kind == TRUE_COLOUR:
+        kind = BYTES if header.BitsAllocated == 8 else WORDS
+    return UID(str(kind))
 
 
 def _swap_words(header: Dataset) -> None:

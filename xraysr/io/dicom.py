@@ -8,28 +8,50 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xraysr.errors import BadImageError, UserError
-from xraysr.io.modality import Modality, modality_of, stored_bits
-from xraysr.io.pixel_data import check_inflated, decode
-from xraysr.io.radiograph import Radiograph
+from xraysr.io.agreement import COLOURS, GREY, PALETTE, agree
+from xraysr.io.dicom_parse import parse
+from xraysr.io.modality import Modality, bits_stored, frame_header, modality_of
+from xraysr.io.pixel_data import decode
+from xraysr.io.radiograph import Notice, Radiograph, synthetic_source
 from xraysr.io.safe_decoding import content, decoding
+from xraysr.io.voi import notices_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset, FileDataset
 
-GREY = ("MONOCHROME1", "MONOCHROME2")
 # From the patient's plane to the detector's to the scanned film's.
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 # Transfer syntaxes that lose grey levels: JPEG 8 and 12 bit, JPEG-LS near-lossless; and those
 # that may, JPEG 2000 and its high-throughput form, unless the header says otherwise.
 LOSSY = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81")
 PERHAPS_LOSSY = ("1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203")
+# Whole numbers that decide how pixels are read, whatever VR a file gives them.
+WHOLE = (
+    "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+    "SamplesPerPixel", "NumberOfFrames", "PlanarConfiguration",
+)  # fmt: skip
+OTHER_PIXELS = {
+    "FloatPixelData": "floating-point pixels",
+    "DoubleFloatPixelData": "floating-point pixels",
+    "PixelDataProviderURL": "its pixels elsewhere (PixelDataProviderURL)",
+    "SpectroscopyData": "a spectrum",
+    "EncapsulatedDocument": "a document",
+    "WaveformSequence": "a waveform",
+    "DirectoryRecordSequence": "a directory of other files (DICOMDIR)",
+    "ContentSequence": "a report",
+}
+# What the presets learned: chests, at pixels that a person would call fine.
+CHEST = ("", "CHEST", "THORAX", "LUNG", "LUNGS", "RIB", "RIBS", "CHESTABDOMEN", "PORT CHEST")
+COARSEST = 2.0  # mm
 
 
 def read_dicom(path: str | Path, frame: int | None = None) -> Radiograph:
@@ -82,7 +104,7 @@ def read_elements(path: str | Path, keywords: Sequence[str]) -> FileDataset:
     path = Path(path)
     content(path, 1)
     with decoding(path), path.open("rb") as file:
-        return _parse(file, stop_before_pixels=True, specific_tags=list(keywords))
+        return parse(file, stop_before_pixels=True, specific_tags=list(keywords))
 
 
 def spacing_holders(header: Dataset) -> Iterator[Dataset]:
@@ -97,7 +119,7 @@ def _open(path: Path) -> tuple[FileDataset, FileDataset, int]:
     """The checked file, its header without pixels, and how many frames it announces."""
     content(path, 1)
     with decoding(path), path.open("rb") as file:
-        film = _parse(file)
+        film = parse(file)
         frames = _check(film)
         pixels = film.pop("PixelData")
         header = copy.deepcopy(film)
@@ -109,13 +131,23 @@ def _film(
     path: Path, film: FileDataset, header: FileDataset, frame: int, frames: int
 ) -> Radiograph:
     with decoding(path):
-        modality = modality_of(film)
-        stored = decode(film, frame, frames)
-        padded = _padding(film, stored)
-        pixels = _pixels(modality, stored, stored_bits(film))
+        decoded = decode(film, frame, frames)
+        padded = _padding(film, decoded.values)
+        if padded is not None:
+            decoded = replace(decoded, values=np.where(padded, 0, decoded.values))
+        agreed = agree(film, decoded)
+        if agreed.changes:
+            header = copy.copy(header)
+            for keyword, value in agreed.changes.items():
+                if value is None:
+                    header.pop(keyword, None)
+                else:
+                    setattr(header, keyword, value)
+        modality = modality_of(frame_header(header, frame))
+        pixels = _pixels(modality, agreed.values)
         if padded is not None:
             pixels[padded] = 0
-        return Radiograph(
+        radiograph = Radiograph(
             pixels,
             modality.bits,
             _spacing(header),
@@ -124,55 +156,102 @@ def _film(
             padding=padded,
             lossy=_lossy(header),
             frame=(frame, frames),
+            notices=agreed.notices,
         )
+        return radiograph.with_notices(*notices_of(radiograph), *_remarks(radiograph))
 
 
-def _parse(file: BinaryIO, **options: Any) -> FileDataset:
-    try:
-        from pydicom import dcmread
-        from pydicom.errors import InvalidDicomError
-    except ImportError as error:
-        raise BadImageError(
-            "a DICOM film, which needs pydicom, and that is not installed here. pip install pydicom"
-        ) from error
-    check_inflated(file)
-    try:
-        return dcmread(file, **options)
-    except InvalidDicomError as error:
-        raise BadImageError("not a DICOM file, as there is no DICM at byte 128") from error
+def _remarks(film: Radiograph) -> Iterator[Notice]:
+    """What the header says that a reader of an enlarged film should know."""
+    header, spacing = film.header, film.spacing
+    assert header is not None
+    part = str(header.get("BodyPartExamined") or "").strip().upper()
+    if part not in CHEST:
+        said = f"The film shows {part}, and the presets learned chests."
+        yield Notice("unlike-training", said)
+    elif header.get("Modality") == "MG":
+        yield Notice("unlike-training", "The film is a mammogram, and the presets learned chests.")
+    if spacing is not None and max(spacing) > COARSEST:
+        said = f"Pixels are {max(spacing):g} mm apart, which is coarser than radiographs are."
+        yield Notice("unlike-training", said)
+    if header.get("SyntheticData") == "YES":
+        said = "SyntheticData is YES: the film was enlarged or made by a program before."
+        yield Notice("synthetic-source", said)
+    else:
+        yield from synthetic_source(header.get("DerivationDescription"))
 
 
-def _check(header: FileDataset) -> int:
-    """The number of frames of a header that describes a grey image."""
-    if "PixelData" not in header or not header.PixelData:
-        raise BadImageError(f"holds no pixel data (modality {header.get('Modality', 'unknown')})")
-    if not header.file_meta.get("TransferSyntaxUID"):
-        raise BadImageError("TransferSyntaxUID is missing, so its pixel data cannot be decoded")
-    if (samples := header.get("SamplesPerPixel")) != 1:
+def _check(film: FileDataset) -> int:
+    """The number of frames of a header that describes an image, whose critical elements are mended.
+
+    Raises:
+        BadImageError: if it describes none that could be a film.
+    """
+    for keyword in WHOLE:
+        value = _whole(film.get(keyword))
+        if value is not None:
+            setattr(film, keyword, value)
+        elif not film.get(keyword):
+            film.pop(keyword, None)
+    if not film.get("PixelData"):
+        there = (what for keyword, what in OTHER_PIXELS.items() if keyword in film)
+        found = next(there, f"no pixel data (modality {film.get('Modality') or 'unknown'})")
+        raise BadImageError(f"holds {found}")
+    said = str(film.get("PhotometricInterpretation") or "")
+    photometric = re.sub(r"[^A-Z0-9_ ]", "", said.upper()).strip()
+    photometric = photometric.replace(" ", "") if photometric != PALETTE else photometric
+    if "SamplesPerPixel" not in film and photometric in GREY:
+        film.SamplesPerPixel = 1
+    samples = film.get("SamplesPerPixel")
+    if (samples, photometric in COLOURS) not in ((1, False), (3, True)):
         found = "missing" if samples is None else samples
-        raise BadImageError(f"SamplesPerPixel is {found}. Expected 1, a grey film")
-    if header.get("PhotometricInterpretation") not in GREY:
         raise BadImageError(
-            f"PhotometricInterpretation is {header.get('PhotometricInterpretation', 'missing')}. "
-            f"Expected {' or '.join(GREY)}"
+            f"SamplesPerPixel is {found} and PhotometricInterpretation "
+            f"{said or 'missing'}. Expected 1 and {' or '.join(GREY)}, a grey film"
         )
+    if photometric not in (*GREY, *COLOURS, PALETTE):
+        raise BadImageError(
+            f"PhotometricInterpretation is {said or 'missing'}. Expected {' or '.join(GREY)}"
+        )
+    if photometric == PALETTE and "RedPaletteColorLookupTableDescriptor" not in film:
+        raise BadImageError(f"PhotometricInterpretation is {PALETTE}, and it has no palette")
+    if said != photometric:
+        film.PhotometricInterpretation = photometric
+    if "PixelRepresentation" not in film:
+        film.PixelRepresentation = 0
     for keyword in ("Rows", "Columns"):
-        side = header.get(keyword)
+        side = film.get(keyword)
         if not isinstance(side, int) or side < 1:
             raise BadImageError(f"{keyword} is {'missing' if side is None else side}")
-    frames = int(header.get("NumberOfFrames") or 1)
-    if frames < 1 or (frames > 1 and frames > len(header.PixelData)):
-        raise BadImageError(f"NumberOfFrames is {frames}, for {len(header.PixelData)} bytes")
+    bits_stored(film)
+    if samples == 3 and "PlanarConfiguration" not in film:
+        film.PlanarConfiguration = 0
+    frames = int(film.get("NumberOfFrames") or 1)
+    if frames < 1 or (frames > 1 and frames > len(film.PixelData)):
+        raise BadImageError(f"NumberOfFrames is {frames}, for {len(film.PixelData)} bytes")
     return frames
 
 
-def _pixels(modality: Modality, stored: np.ndarray, bits: int) -> np.ndarray:
+def _whole(value: object) -> int | None:
+    """A whole number, whatever its VR; None where there is none."""
+    if isinstance(value, bytes) and len(value) == 2:
+        return int.from_bytes(value, "little")
+    if not isinstance(value, bytes | str | int | float) and value is not None:
+        value = next(iter(value), None)  # type: ignore[call-overload]
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+    try:
+        return int(float(text.strip("\0 ")))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _pixels(modality: Modality, stored: np.ndarray) -> np.ndarray:
     """Pixels of `modality`, some rows at a time, as indices need four times the memory."""
     pixels = np.empty(stored.shape, np.float32)
     step = max(1, (1 << 20) // stored.shape[1])
     for top in range(0, len(stored), step):
         rows = slice(top, top + step)
-        pixels[rows] = modality.pixels(_used_bits(stored[rows], bits))
+        pixels[rows] = modality.pixels(stored[rows])
     return pixels
 
 
@@ -192,12 +271,6 @@ def padding_range(header: Dataset) -> tuple[int, int] | None:
     if not ends or "PixelPaddingValue" not in header:
         return None
     return min(ends), max(ends)
-
-
-def _used_bits(stored: np.ndarray, bits: int) -> np.ndarray:
-    """The low `bits` of each value, its sign kept; old films hide overlays in the high bits."""
-    spare = 8 * stored.dtype.itemsize - bits
-    return (stored << spare) >> spare
 
 
 def _lossy(header: FileDataset) -> bool:

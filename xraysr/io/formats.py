@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 
 from xraysr.errors import BadImageError, UserError
 from xraysr.files import refuse_existing, whole_file
 from xraysr.io import dicom, dicom_write, raster, raster_write
+from xraysr.io.kind import READABLE, kind_of
+from xraysr.io.levels import Wanted
 from xraysr.io.radiograph import Radiograph
-from xraysr.io.safe_decoding import content
 from xraysr.io.strips import Job, Sink, StripWriter, cannot_write
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
@@ -25,54 +26,6 @@ SINKS: dict[str, Sink] = {
     ".dicom": dicom_write.dicom,
 }
 IMAGE_SUFFIXES = tuple(SINKS)
-
-DICOM_MARKER = slice(128, 132)
-READABLE = ("DICOM", "JPEG", "PNG", "TIFF")
-# What a file is, where the bytes that say so begin, and those bytes.
-MARKERS = (
-    ("PNG", 0, b"\x89PNG\r\n\x1a\n"),
-    ("JPEG", 0, b"\xff\xd8\xff"),
-    ("TIFF", 0, b"II*\x00"),
-    ("TIFF", 0, b"MM\x00*"),
-    ("TIFF", 0, b"II+\x00"),
-    ("TIFF", 0, b"MM\x00+"),
-    ("JPEG 2000", 0, b"\x00\x00\x00\x0cjP  \r\n\x87\n"),
-    ("JPEG 2000", 0, b"\xff\x4f\xff\x51"),
-    ("JPEG XL", 0, b"\x00\x00\x00\x0cJXL \r\n\x87\n"),
-    ("JPEG XL", 0, b"\xff\x0a"),
-    ("JPEG XR", 0, b"II\xbc"),
-    ("AVIF", 4, b"ftypavif"),
-    ("HEIC", 4, b"ftyphei"),
-    ("HEIC", 4, b"ftypmif1"),
-    ("MP4", 4, b"ftyp"),
-    ("BMP", 0, b"BM"),
-    ("GIF", 0, b"GIF8"),
-    ("OpenEXR", 0, b"\x76\x2f\x31\x01"),
-    ("PSD", 0, b"8BPS"),
-    ("FITS", 0, b"SIMPLE  ="),
-    ("NIfTI", 344, b"n+1\x00"),
-    ("NIfTI", 344, b"ni1\x00"),
-    ("NIfTI", 4, b"n+2\x00\r\n"),
-    ("NRRD", 0, b"NRRD000"),
-    ("MetaImage", 0, b"ObjectType"),
-    ("HDF5", 0, b"\x89HDF\r\n\x1a\n"),
-    ("MATLAB", 0, b"MATLAB"),
-    ("NumPy", 0, b"\x93NUMPY"),
-    ("PDF", 0, b"%PDF-"),
-    ("PostScript", 0, b"%!PS"),
-    ("ZIP", 0, b"PK\x03\x04"),
-    ("gzip", 0, b"\x1f\x8b"),
-    ("bzip2", 0, b"BZh"),
-    ("xz", 0, b"\xfd7zXZ\x00"),
-    ("Zstandard", 0, b"\x28\xb5\x2f\xfd"),
-    ("7-Zip", 0, b"7z\xbc\xaf\x27\x1c"),
-    ("program", 0, b"\x7fELF"),
-    ("SQLite", 0, b"SQLite format 3\x00"),
-    ("PGM", 0, b"P5\n"),
-    ("PGM", 0, b"P5 "),
-    ("Analyze", 0, b"\x5c\x01\x00\x00"),
-    ("Analyze", 0, b"\x00\x00\x01\x5c"),
-)
 
 
 def read(
@@ -92,42 +45,44 @@ def read(
         path: The file.
         frame: Which film of a multi-frame DICOM file, counted from 1; None for a file of one.
         page: Which page of a TIFF, counted from 1; None for the first of full size.
-        bits: Bits that the values of a PNG or TIFF have, where the file does not say so.
-        value_range: The values of a float TIFF that become 0 and 1; None where they are 0 and 1.
+        bits: Bits that the values of a PNG or TIFF of more than 8 bits have, where the file does
+            not say so, or not rightly. Other files say it themselves.
+        value_range: The values of a PNG or TIFF that become 0 and 1; None for the whole range of
+            whole numbers, and for 0 and 1 of floats.
 
     Raises:
         UserError: if there is no such file, or no such frame in it.
         BadImageError: if the file is none of PNG, JPEG, TIFF and DICOM, or cannot be used, or
             holds several films and none is named; the message names the file and the reason.
     """
-    path = Path(path)
-    if _is_dicom(path):
-        return dicom.read_dicom(path, frame=frame)
+    path, wanted = Path(path), _wanted(page, bits, value_range)
+    if _is_dicom(path, wanted):
+        return dicom.read_dicom(path, frame)
     if frame not in (None, 1):
         raise UserError(f"{path}: frame must be 1, as it holds one film. Received: {frame}")
-    return raster.read_raster(path)
+    return raster.read_raster(path, wanted)
 
 
 def read_frames(
     path: str | Path,
     *,
-    frame: int | None = None,
     page: int | None = None,
     bits: int | None = None,
     value_range: tuple[float, float] | None = None,
 ) -> Iterator[Radiograph]:
     """Every film of a file in order: one, or those of a multi-frame DICOM file.
 
-    Each is read when it is asked for; its `frame` is (number from 1, how many there are).
+    Each is read when it is asked for; its `frame` is (number from 1, how many there are). The
+    arguments are those of `read`.
 
     Raises:
         UserError: if there is no such file.
         BadImageError: as `read`, and while going on if a later frame cannot be used.
     """
-    path = Path(path)
-    if _is_dicom(path):
+    path, wanted = Path(path), _wanted(page, bits, value_range)
+    if _is_dicom(path, wanted):
         return dicom.read_dicom_frames(path)
-    return iter([raster.read_raster(path)])
+    return iter([raster.read_raster(path, wanted)])
 
 
 def write(path: str | Path, radiograph: Radiograph, *, overwrite: bool = False) -> None:
@@ -217,38 +172,20 @@ def _sink(path: Path, job: Job) -> Sink:
     return SINKS[suffix]
 
 
-def kind_of(path: str | Path) -> str:
-    """What a file is, told by its first bytes: a name for people, such as "PNG" or "WebP".
-
-    `READABLE` holds those that `read` takes; "unknown" is what has no name here.
-
-    Raises:
-        UserError: if there is no such file.
-        BadImageError: if it cannot be read, or is empty.
-    """
-    start = content(Path(path), 512)
-    if start[DICOM_MARKER] == b"DICM":  # before the others: its first 128 bytes may be a TIFF
-        return "DICOM"
-    for kind, at, marker in MARKERS:
-        if start[at:].startswith(marker):
-            return kind
-    if start.startswith(b"RIFF"):
-        return {b"WEBP": "WebP", b"AVI ": "AVI", b"WAVE": "WAV"}.get(start[8:12], "RIFF")
-    return "text" if _is_text(start) else "unknown"
-
-
-def _is_dicom(path: Path) -> bool:
+def _is_dicom(path: Path, wanted: Wanted) -> bool:
     """Whether `path` is DICOM, and not another format that `raster` reads."""
     kind = kind_of(path)
-    if kind in READABLE:
-        return kind == "DICOM"
-    found = "neither PNG, JPEG, TIFF nor DICOM" if kind == "unknown" else kind
-    raise BadImageError(f"{path} is not an image this program reads: its content is {found}")
+    if kind not in READABLE:
+        found = "neither PNG, JPEG, TIFF nor DICOM" if kind == "unknown" else kind
+        raise BadImageError(f"{path} is not an image this program reads: its content is {found}")
+    if wanted.page not in (None, 1) and kind != "TIFF":
+        raise UserError(f"{path}: page must be 1, as it has no pages. Received: {wanted.page}")
+    return kind == "DICOM"
 
 
-def _is_text(start: bytes) -> bool:
-    try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(start)  # may end inside a letter
-    except UnicodeDecodeError:
-        return False
-    return all(letter.isprintable() or letter.isspace() for letter in text)
+def _wanted(page: int | None, bits: int | None, value_range: tuple[float, float] | None) -> Wanted:
+    if bits is not None and not 1 <= bits <= 16:
+        raise UserError(f"bits must be 1 to 16. Received: {bits}")
+    if value_range is not None and not -inf < value_range[0] < value_range[1] < inf:
+        raise UserError(f"value_range must be two numbers that rise. Received: {value_range}")
+    return Wanted(page, bits, value_range)

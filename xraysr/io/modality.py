@@ -62,9 +62,9 @@ def modality_of(header: Dataset) -> Modality:
     """The modality transform that `header` describes.
 
     Raises:
-        BadImageError: if the header contradicts itself, or leaves a value empty.
+        BadImageError: if the header contradicts itself.
     """
-    bits = stored_bits(header)
+    bits = bits_stored(header)
     signed = header.get("PixelRepresentation") == 1
     first = -(1 << (bits - 1)) if signed else 0
     stored = np.arange(first, first + (1 << bits))
@@ -80,16 +80,20 @@ def modality_of(header: Dataset) -> Modality:
 
 
 def rescale_of(header: Dataset) -> tuple[float, float]:
-    """Slope and intercept of the rescaling; 1 and 0 where `header` has none.
+    """Slope and intercept of the rescaling; 1 and 0 where `header` has none, or empty ones.
 
     Raises:
-        BadImageError: if one is empty, not finite, or a slope of 0.
+        BadImageError: if one is not finite, or a slope of 0.
     """
     return _rescale(header, "RescaleSlope", 1.0), _rescale(header, "RescaleIntercept", 0.0)
 
 
-def stored_bits(header: Dataset) -> int:
-    """`BitsStored`, checked against `BitsAllocated` and `HighBit`."""
+def bits_stored(header: Dataset) -> int:
+    """`BitsStored`, checked against `BitsAllocated`.
+
+    Raises:
+        BadImageError: if it is missing, more than allocated, or not 1 to 16.
+    """
     allocated, stored = header.get("BitsAllocated"), header.get("BitsStored")
     if not isinstance(allocated, int) or not isinstance(stored, int):
         raise BadImageError("BitsAllocated or BitsStored is missing")
@@ -97,10 +101,6 @@ def stored_bits(header: Dataset) -> int:
         raise BadImageError(f"BitsStored is {stored}, more than BitsAllocated, {allocated}")
     if not 1 <= stored <= 16:
         raise BadImageError(f"BitsStored is {stored}. Expected 1 to 16")
-    if header.get("HighBit", stored - 1) != stored - 1:
-        raise BadImageError(
-            f"HighBit is {header.HighBit}. Expected {stored - 1}, one less than BitsStored"
-        )
     return stored
 
 
@@ -131,12 +131,51 @@ def look_up_table(item: Dataset, header: Dataset) -> tuple[int, np.ndarray, int]
     return first, entries[:count], bits
 
 
-def _rescale(header: Dataset, keyword: str, default: float) -> float:
-    if keyword not in header:
-        return default
+def frame_header(header: Dataset, frame: int) -> Dataset:
+    """`header` as it holds for one frame, counted from 1: with what its functional groups say.
+
+    The rescaling and window of a multi-frame film may lie in groups that all frames share, or in
+    one of the frame's own (PS3.3 C.7.6.16).
+    """
+    from pydicom import Dataset
+
+    shared = list(header.get("SharedFunctionalGroupsSequence") or ())[:1]
+    own = list(header.get("PerFrameFunctionalGroupsSequence") or ())[frame - 1 :][:1]
+    macros = [
+        item
+        for group in (*shared, *own)
+        for name in ("PixelValueTransformationSequence", "FrameVOILUTSequence")
+        for item in list(group.get(name) or ())[:1]
+    ]
+    if not macros:
+        return header
+    view = Dataset()
+    for dataset in (header, *macros):
+        for tag in list(dataset.keys()):
+            view[tag] = dataset[tag] if dataset is not header else dataset.get_item(tag)
+    view.file_meta = header.file_meta
+    return view
+
+
+def number(header: Dataset, keyword: str) -> float | None:
+    """A number, the first of several, whatever its VR; None where it is missing or empty.
+
+    Raises:
+        ValueError: if it is no number.
+    """
     value = header.get(keyword)
-    if value is None or value == "":
-        raise BadImageError(f"{keyword} is empty")
+    if isinstance(value, bytes):
+        value = value.decode("ascii", "replace").split("\\")[0]
+    elif not isinstance(value, str | int | float) and value is not None:
+        value = next(iter(value), None)
+    text = str(value if value is not None else "").strip("\0 ")
+    return float(text) if text else None
+
+
+def _rescale(header: Dataset, keyword: str, default: float) -> float:
+    value = number(header, keyword)
+    if value is None:
+        return default
     if not math.isfinite(value) or (keyword == "RescaleSlope" and value == 0):
-        raise BadImageError(f"{keyword} is {value}")
-    return float(value)
+        raise BadImageError(f"{keyword} is {value:g}")
+    return value

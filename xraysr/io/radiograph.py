@@ -30,6 +30,14 @@ class Notice:
         return f"{self.code}: {self.text}"
 
 
+def synthetic_source(said: object) -> tuple[Notice, ...]:
+    """A notice where a file's description is the mark that xraysr leaves."""
+    text = said.decode("latin-1") if isinstance(said, bytes) else str(said or "")
+    if "xraysr" not in text or "synthetic" not in text:
+        return ()
+    return (Notice("synthetic-source", "The film was enlarged by xraysr before."),)
+
+
 @dataclass(frozen=True)
 class Provenance:
     """Which model enlarged a film, for the file that is written.

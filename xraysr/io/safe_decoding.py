@@ -13,6 +13,34 @@ from PIL import Image, UnidentifiedImageError
 from xraysr.errors import BadImageError, UserError
 
 LONGEST_REASON = 300  # letters
+MOST_PIXELS = 1 << 28
+SAFE_PIXELS = 1 << 26  # that any file may have, however small it is
+RATIO = 250  # bytes of pixels for each of the file; JPEG and deflate of films stay below 30
+
+
+def check_size(width: int, height: int, pixel_bytes: float, file_bytes: int) -> None:
+    """Refuses an image of which a small file claims a huge size, before memory is taken for it.
+
+    Args:
+        width: In pixels.
+        height: In pixels.
+        pixel_bytes: Bytes of a decoded pixel.
+        file_bytes: Size of the file, or of the compressed frame.
+
+    Raises:
+        BadImageError: if it has more than 2 ** 28 pixels, or more than 2 ** 26 and more than 250
+            times the size of the file.
+    """
+    pixels = width * height
+    if pixels <= SAFE_PIXELS or (
+        pixels <= MOST_PIXELS and pixels * pixel_bytes <= RATIO * file_bytes
+    ):
+        return
+    raise BadImageError(
+        f"too large to open safely, as a decompression bomb is: {width} x {height} pixels in "
+        f"{file_bytes} bytes. Expected at most {MOST_PIXELS} pixels, and for more than "
+        f"{SAFE_PIXELS} a file of at least 1/{RATIO} of their size"
+    )
 
 
 def content(path: Path, size: int = -1) -> bytes:
@@ -40,14 +68,15 @@ class _Quiet:
     """Silences warnings while any thread is inside; the last one out restores the filters.
 
     `warnings.catch_warnings` alone is not safe here, because films are decoded in several
-    threads: two that overlap can leave each other's filters behind. Pillow's warning about
-    decompression bombs becomes an error.
+    threads: two that overlap can leave each other's filters behind. Pillow's own limit on pixels,
+    which counts no bytes, is set to ours meanwhile.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
         self._filters = warnings.catch_warnings()
+        self._pixels = Image.MAX_IMAGE_PIXELS
 
     def __enter__(self) -> None:
         with self._lock:
@@ -55,7 +84,8 @@ class _Quiet:
                 self._filters = warnings.catch_warnings()
                 self._filters.__enter__()
                 warnings.simplefilter("ignore")
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                self._pixels = Image.MAX_IMAGE_PIXELS
+                Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # it refuses twice as many
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
@@ -63,6 +93,7 @@ class _Quiet:
             self._inside -= 1
             if self._inside == 0:
                 self._filters.__exit__(None, None, None)
+                Image.MAX_IMAGE_PIXELS = self._pixels
 
 
 quiet = _Quiet()
@@ -73,15 +104,15 @@ def decoding(path: Path) -> Iterator[None]:
     """Turns anything raised in the block into a `BadImageError` that begins with `path`.
 
     Decoders raise whatever a damaged file leads them into (`struct.error`, `KeyError`,
-    `zlib.error`...), so every exception counts as the file's fault. A `BadImageError` raised in
-    the block gives the reason in its own words. Warnings stay silent.
+    `zlib.error`...), so every exception counts as the file's fault. A `BadImageError` or
+    `UserError` raised in the block gives the reason in its own words. Warnings stay silent.
     """
     try:
         with quiet:
             yield
-    except BadImageError as error:
-        raise BadImageError(f"{path}: {_line(error)}") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except UserError as error:
+        raise type(error)(f"{path}: {_line(error)}") from error
+    except Image.DecompressionBombError as error:
         raise BadImageError(
             f"{path}: too large to open safely, as a decompression bomb is. {_line(error)}"
         ) from error
