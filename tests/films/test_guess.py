@@ -21,6 +21,10 @@ GROUPED = {
     "hospital first": "hospital1/{p:05}/{f}.png",
     "size first": "256x256/{p:05}/{f}.png",
     "begins alike": "A{p}_{view}.png",
+    "Horos": "DOE_{p}/Study/Series/IM-0001-000{f}.png",
+    "Horos without numbers": "DOE{letters}/Thorax/PA/IM-0001-000{f}.png",
+    "views": "DOE {letters}_{view}.png",
+    "years": "2015{p:06}_{f}.png",
     "begins alike in folders": "{view}/A{p}_{view}.png",
 }
 
@@ -28,7 +32,9 @@ GROUPED = {
 @pytest.mark.parametrize("layout", GROUPED)
 def test_films_of_a_patient_stay_together(tmp_path, touch, layout):
     truth = {
-        GROUPED[layout].format(p=p, f=f, view=("", "pa", "lat")[f]): p
+        GROUPED[layout].format(
+            p=p, f=f, view=("", "pa", "lat")[f], letters="ABCDEFG"[p % 7] + "VWXYZ"[p // 7]
+        ): p
         for p in range(1, 31)
         for f in (1, 2)
     }

@@ -56,7 +56,7 @@ def test_json_names_every_film(hospital):
 def test_what_index_films_refuses_is_a_warning(tmp_path, touch):
     touch(tmp_path / "a", *(f"{split}/person1_virus_{n}.png" for split in ("train", "test")
                             for n in range(2)))  # fmt: skip
-    warnings = survey_films(tmp_path / "a").warnings
+    warnings = survey_films(tmp_path / "a").to_json()["warnings"]
     assert any("train and test share 1 patients" in each for each in warnings)
     assert any("all 4 films are of one patient (person1)" in each for each in warnings)
     touch(tmp_path / "b", "person1_virus_1.png", "person1_virus_2.png")
@@ -66,7 +66,7 @@ def test_what_index_films_refuses_is_a_warning(tmp_path, touch):
 def test_black_and_white_films_and_lonely_ones_are_warned_of(tmp_path, write_mask):
     for n in range(12):
         write_mask(tmp_path / f"{'abcd'[n % 4]}" / f"film {'xyz'[n // 4] * (n + 1)}.png")
-    warnings = survey_films(tmp_path).warnings
+    warnings = survey_films(tmp_path).to_json()["warnings"]
     assert "12 of 12 films have two grey levels, as masks do" in warnings
     assert any("12 films has a patient of its own, though they lie in 4" in w for w in warnings)
 

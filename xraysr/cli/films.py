@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xraysr.cli.options import Overwrite, PathColumn, PatientColumn, Patients, Resplit
+
+if TYPE_CHECKING:
+    from xraysr.films.finder import Film
 
 
 def films(
@@ -27,7 +31,7 @@ def films(
     """Show what is understood of a folder: films, patients, splits, and what is skipped."""
     from xraysr.files import json_text, refuse_existing
     from xraysr.films.survey import survey_films, write_contact_sheet
-    from xraysr.progress import status_bar
+    from xraysr.progress import status_bar, track
 
     if sheet is not None:
         refuse_existing(sheet, overwrite)
@@ -51,6 +55,10 @@ def films(
         )
     print(json_text(survey.to_json()) if json else survey.text())
     if sheet is not None:
-        for skipped in write_contact_sheet(sheet, survey, overwrite):
+
+        def drawn(films: Sequence[Film]) -> Iterable[Film]:
+            return track(films, "Drawing", len(films))
+
+        for skipped in write_contact_sheet(sheet, survey, overwrite, drawn):
             print(f"skipped {skipped}", file=sys.stderr)
         print(f"The contact sheet is {sheet}", file=sys.stderr)

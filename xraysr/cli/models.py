@@ -14,6 +14,9 @@ from xraysr.cli.options import (
     FitOption,
     Overwrite,
     PairOption,
+    PathColumn,
+    PatientColumn,
+    Patients,
     Resplit,
     SharedPatients,
     tensorflow,
@@ -31,6 +34,9 @@ def evaluate(
     fit: FitOption = "crop",
     resplit: Resplit = False,
     allow_shared_patients: SharedPatients = False,
+    patients: Patients = None,
+    patient_column: PatientColumn = None,
+    path_column: PathColumn = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Where to write the scores, film by film.")
     ] = None,
@@ -48,7 +54,14 @@ def evaluate(
     refuse_existing(json_file, overwrite)
     if split not in (*SPLITS, "all"):
         raise UserError(f"--split must be {', '.join(SPLITS)} or all. Received: {split}")
-    index = index_films(data, resplit=resplit, allow_shared_patients=allow_shared_patients)
+    index = index_films(
+        data,
+        resplit=resplit,
+        allow_shared_patients=allow_shared_patients,
+        patients=patients,
+        patient_column=patient_column,
+        path_column=path_column,
+    )
     films = index.films if split == "all" else index.require(split)
     with tensorflow():
         from xraysr.evaluation.evaluate import evaluate as run
@@ -61,6 +74,7 @@ def evaluate(
     else:
         report.show()
     report.save(json_file)
+    print("\n".join(index.remarks()), file=sys.stderr)
     for skipped in report.skipped:
         print(f"skipped: {skipped}", file=sys.stderr)
     print(f"Film by film: {json_file}", file=sys.stderr)

@@ -18,7 +18,11 @@ from xraysr.films.walk import stem_of
 MOST = 0.75  # of the films a rule must speak of
 WORDS = "patients?|pat|pt|pid|subjects?|subj|sub|persons?|participants?|cases?|mrn|id"
 KEYED = re.compile(rf"(?<![a-z])(?:{WORDS})[ _.#-]{{0,2}}\d+|^p[ _-]?\d+", re.IGNORECASE)
+VIEW = re.compile(
+    r"[ _.-]+(?:pa|ap|lat|lateral|frontal|oblique|left|right|l|r|cc|mlo|view)$", re.IGNORECASE
+)
 PREFIX = re.compile(r"[^\d]*\d+[A-Za-z]?(?=[ _.()-]|$)")
+NUMBER = re.compile(r"\d[\d.-]*")
 DATE = re.compile(
     r"(?:19|20)\d\d([._-]?(?:0[1-9]|1[0-2])([._-]?[0-3]\d)?)?|\d\d[._-]\d\d[._-]\d{4}"
 )
@@ -112,11 +116,16 @@ def _is_no_class(name: str) -> bool:
 
 
 def _name_prefix(paths: Sequence[PurePath]) -> list[Guess | None] | None:
-    """What names begin with, up to their first number, where films share it."""
+    """What names begin with, up to their first number or a view, where films share it."""
     found: list[str] = []
     for path in paths:
-        match = PREFIX.match(stem_of(path.name))
-        found.append(match[0] if match and not DATE.search(match[0]) else "")
+        stem = stem_of(path.name)
+        match = PREFIX.match(stem)
+        if match is None and (view := VIEW.search(stem)):
+            found.append(stem[: view.start()])
+            continue
+        number = NUMBER.search(match[0]) if match else None
+        found.append(match[0] if match and number and not DATE.fullmatch(number[0]) else "")
     counts = Counter(filter(None, found))
     shared = sum(count for count in counts.values() if count > 1)
     if len(counts) < 2 or shared < len(paths) / 5 or max(counts.values()) > len(paths) / 2:

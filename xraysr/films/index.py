@@ -61,11 +61,11 @@ class FilmIndex:
         )
 
     def summary(self) -> str:
-        """`lines`, and what looks wrong with the patients."""
-        return "\n".join([*self.lines(), *(f"warning: {each}" for each in warnings(self.films))])
+        """Films, patients and labels per split, and `remarks`, as lines."""
+        return "\n".join([*self.splits(), *self.remarks()])
 
-    def lines(self) -> list[str]:
-        """Films, patients and labels per split, what told them, and what was skipped."""
+    def splits(self) -> list[str]:
+        """A line for each split: its films, patients and labels."""
         lines = []
         for split in SPLITS:
             films = self.of(split)
@@ -76,10 +76,17 @@ class FilmIndex:
             if split == "val" and self.val_drawn:
                 text += ", drawn from train"
             lines.append(text)
+        return lines
+
+    def remarks(self) -> list[str]:
+        """What told whose the films are, what was skipped and why, and what looks wrong."""
         sources = Counter(film.told_by for film in self.films)
-        lines += [f"patients: told by {each} ({_films(n)})" for each, n in sources.most_common()]
         reasons = Counter(each.reason for each in self.skipped)
-        return lines + [f"skipped: {_files(n)}, {why}" for why, n in sorted(reasons.items())]
+        return [
+            *(f"patients: told by {each} ({_films(n)})" for each, n in sources.most_common()),
+            *(f"skipped: {_files(n)}, {why}" for why, n in sorted(reasons.items())),
+            *(f"warning: {each}" for each in warnings(self.films)),
+        ]
 
 
 def warnings(films: Sequence[Film]) -> list[str]:

@@ -67,7 +67,8 @@ def owners(
             Owner(patient, told_by, label) if patient else None
             for patient, label in zip(patients, labels, strict=True)
         ]
-    known = [_known(film, path) for film, path in zip(films, paths, strict=True)]
+    exported = _viewer_export(paths)
+    known = [_known(film, path, exported) for film, path in zip(films, paths, strict=True)]
     unknown = [path for path, owner in zip(paths, known, strict=True) if owner is None]
     guesses = iter(zip(unknown, guess_patients(unknown), strict=True))
     return [owner or _guessed(*next(guesses)) for owner in known]
@@ -82,8 +83,19 @@ def patient_id(path: Path) -> str:
     return found.patient if found else stem_of(path.name)
 
 
-def _known(film: FoundFilm, path: PurePath) -> Owner | None:
+def _viewer_export(paths: Sequence[PurePath]) -> bool:
+    """Whether names such as IM-0001-0001 come again in each folder, as OsiriX and Horos write them.
+
+    In Kermany's set each is there once.
+    """
+    names = [path.name for path in paths if path.name.startswith("IM-")]
+    return len(set(names)) < len(names) / 2
+
+
+def _known(film: FoundFilm, path: PurePath, exported: bool) -> Owner | None:
     found = known_layout(path)
+    if exported and found is not None and found.patient.startswith("IM-"):
+        found = None
     label = _label(path, found.folders) if found else _label(path)
     if film.header is not None:
         if patient := film.header.patient:

@@ -33,7 +33,7 @@ class Survey:
         index: Its films with patients, labels and splits.
         views: Films by the view and body part of their DICOM headers.
         sizes: Films by (height, width), where their headers say it.
-        warnings: What looks wrong, or would be refused.
+        warnings: What would be refused, or looks wrong beyond the patients.
     """
 
     index: FilmIndex
@@ -45,15 +45,15 @@ class Survey:
         """A page for people."""
         patients = {film.patient for film in self.index.films}
         lines = [f"{len(self.index.films)} films of {len(patients)} patients in {self.index.root}"]
-        lines += [line for line in self.index.lines()]
+        lines += self.index.splits()
         if self.sizes:
             lines.append(f"sizes: {_most([(f'{h}x{w}', n) for (h, w), n in self.sizes.items()])}")
         if self.views:
             lines.append(f"views: {_most(self.views.items())}")
-        for skipped in self.index.skipped[:SHOWN]:
-            lines.append(f"  skipped {skipped}")
+        lines += self.index.remarks()
+        lines += [f"  skipped {each}" for each in self.index.skipped[:SHOWN]]
         if len(self.index.skipped) > SHOWN:
-            lines.append(f"  skipped {len(self.index.skipped) - SHOWN} more, listed by --json")
+            lines.append(f"  skipped {len(self.index.skipped) - SHOWN} more, which JSON lists")
         return "\n".join([*lines, *(f"warning: {each}" for each in self.warnings)])
 
     def to_json(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class Survey:
             ],
             "sizes": {f"{height}x{width}": n for (height, width), n in self.sizes.items()},
             "views": self.views,
-            "warnings": list(self.warnings),
+            "warnings": [*warnings(self.index.films), *self.warnings],
         }
 
 
@@ -106,7 +106,7 @@ def survey_films(
         UserError: if `root` is no folder of films, or the table cannot be used.
     """
     films, skipped = read_films(root, patients, patient_column, path_column, seen)
-    found = warnings(films)
+    found: list[str] = []
     try:
         if not resplit:
             refuse_shared(root, films)
@@ -133,8 +133,19 @@ def survey_films(
     return Survey(index, dict(views.most_common()), dict(sizes.most_common()), tuple(found))
 
 
-def write_contact_sheet(path: Path, survey: Survey, overwrite: bool = False) -> list[Skipped]:
+def write_contact_sheet(
+    path: Path,
+    survey: Survey,
+    overwrite: bool = False,
+    track: Callable[[Sequence[Film]], Iterable[Film]] = iter,
+) -> list[Skipped]:
     """Writes small pictures of films, spread over the folder, as one PNG.
+
+    Args:
+        path: The file.
+        survey: The films.
+        overwrite: Whether to replace the file.
+        track: Wraps the iteration over the films that are drawn.
 
     Returns:
         The films that could not be read.
@@ -149,7 +160,7 @@ def write_contact_sheet(path: Path, survey: Survey, overwrite: bool = False) -> 
     width = TILE * min(COLUMNS, len(chosen))
     sheet = Image.new("L", (width, (TILE + CAPTION) * rows))
     drawing, skipped = ImageDraw.Draw(sheet), []
-    for place, film in enumerate(chosen):
+    for place, film in enumerate(track(chosen)):
         left, top = TILE * (place % COLUMNS), (TILE + CAPTION) * (place // COLUMNS)
         try:
             pixels = display(next(iter(read_frames(film.path)))).pixels
