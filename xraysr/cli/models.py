@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,8 @@ from xraysr.cli.options import (
     tensorflow,
 )
 from xraysr.errors import UserError
+
+SHOWN = 50  # skipped files that are named; the JSON has them all
 
 
 def evaluate(
@@ -69,13 +72,14 @@ def evaluate(
 
         upscalers = {row_name(each, model): load(each) for each in model}
     report = run(upscalers, films, pair, fit)
+    report = replace(report, skipped=(*index.skipped, *report.skipped))
     if markdown:
         print(report.markdown())
     else:
         report.show()
     report.save(json_file)
     print("\n".join(index.remarks()), file=sys.stderr)
-    for skipped in report.skipped:
+    for skipped in report.skipped[:SHOWN]:
         print(f"skipped: {skipped}", file=sys.stderr)
     print(f"Film by film: {json_file}", file=sys.stderr)
 
