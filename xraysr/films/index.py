@@ -18,7 +18,7 @@ from xraysr.films.manifest import load_manifest
 from xraysr.films.patients import ANONYMOUS, SPLITS, shared_patients, split_of
 from xraysr.films.table import PatientTable
 from xraysr.films.walk import Skipped
-from xraysr.io.formats import READABLE
+from xraysr.io import READABLE
 from xraysr.pair import Pair
 
 ALL_SHARES = (0.75, 0.10, 0.15)

@@ -19,8 +19,7 @@ from PIL import Image
 
 from xraysr.errors import BadImageError, UserError
 from xraysr.films.header import Header, read_header
-from xraysr.io import kind_of
-from xraysr.io.formats import READABLE
+from xraysr.io import READABLE, kind_of
 from xraysr.io.safe_decoding import decoding
 
 SYSTEM = {
@@ -62,7 +61,7 @@ class FoundFilm:
 
     Args:
         path: The file.
-        kind: What it is by content: one of `xraysr.io.formats.READABLE`.
+        kind: What it is by content: one of `xraysr.io.READABLE`.
         header: What a DICOM header says of it; None for other kinds and damaged headers.
     """
 
