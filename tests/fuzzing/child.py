@@ -98,7 +98,7 @@ class Runner:
         source.write_bytes(data)
         if case.folder:
             (self.into / GOOD).write_bytes(self.good)
-        if case.existing:
+        if case.existing and not case.folder:
             target.write_bytes(OLD)
         before = self._there()
         faulthandler.dump_traceback_later(SECONDS, exit=True)
@@ -138,6 +138,12 @@ class Runner:
         else:
             self.counts["results"] += 1
             assert not case.film.hollow, "pixels were made up"
+            if case.folder:  # named by what it is: DICOM stays DICOM, the rest becomes PNG
+                ends = {
+                    f"{case.name}{suffix}" for suffix in (".dcm", ".png", ".dcm.dcm", ".dcm.png")
+                }
+                assert len(after) == 1 and set(after) <= ends, f"there is {list(after)}"
+                target = target.with_name(next(iter(after)))
             assert list(after) == [target.name], f"there is {list(after)}"
             assert case.disk is None or target.stat().st_size <= case.disk, "larger than the disk"
             _read_back(source, target)
@@ -158,7 +164,8 @@ def _upscale(source: Path, target: Path, folder: bool) -> str:
         summary = upscale_files(Upscaler(Repeat()), sources, out, overwrite=True)
     except UserError as error:
         return str(error)
-    return "; ".join(summary.skipped)
+    left_out = [f"{each.path}: {each.reason}" for each in summary.left_out]
+    return "; ".join([*summary.skipped, *left_out])
 
 
 def _read_back(source: Path, target: Path) -> None:

@@ -16,13 +16,14 @@ from xraysr.io.codestream import ITEM, SEQUENCE_END
 from xraysr.io.safe_decoding import MOST_PIXELS
 
 if TYPE_CHECKING:
-    from pydicom import Dataset, FileDataset
+    from pydicom import FileDataset
 
 MARKER = slice(128, 132)
 PREAMBLE = 132
 # What a deflated file may become: 16 bits for as many pixels as are read, and the header.
 LARGEST_INFLATED = 2 * MOST_PIXELS + (1 << 24)
 CHUNK = 1 << 20
+PIXELS = 0x7FE00010
 PIXEL_DATA = struct.pack("<HH", 0x7FE0, 0x0010)
 # Groups with which a data set without preamble begins.
 FIRST_GROUPS = (0x0002, 0x0008)
@@ -61,6 +62,11 @@ def parse(file: BinaryIO, **options: Any) -> FileDataset:
     _check_inflated(file)
     film = _read(file, options)
     _name_syntax(film)
+    tags = list(film.keys())
+    if PIXELS in tags:  # what was read behind them and lies before is no element
+        for tag in tags[tags.index(PIXELS) :]:
+            if tag < PIXELS:
+                del film[tag]
     for tag in list(film.keys()):
         if tag.group < 8 and tag.group != 4:  # trailing zeros, and what a network command holds
             del film[tag]
@@ -74,18 +80,13 @@ def _read(file: BinaryIO, options: dict[str, Any]) -> FileDataset:
     wants_pixels = not options.get("stop_before_pixels")
     try:
         film = dcmread(file, force=True, **options)
-        if "PixelData" in film or not wants_pixels or not _lacks_end(film):
+        if "PixelData" in film or not wants_pixels:
             return film
     except Exception:
         if not wants_pixels:
             raise
     file.seek(0)
     return dcmread(io.BytesIO(_cut(file)), force=True, **options)
-
-
-def _lacks_end(film: Dataset) -> bool:
-    """Whether it may be pixel data without its end that is missing."""
-    return bool(film.get("Rows")) and "FloatPixelData" not in film
 
 
 def _cut(file: BinaryIO) -> bytes:

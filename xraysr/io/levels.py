@@ -81,7 +81,8 @@ def unit(samples: np.ndarray, depth: int, marked: int | None, wanted: Wanted) ->
             return _divided(samples, marked), marked, ()
         # As the PNG standard has it, the significant bits are the high ones.
         return _divided(samples >> (depth - marked), marked), marked, ()
-    return _full(samples, depth - signed, high, marked is not None or depth <= 8)
+    sure = marked is not None or depth <= DEPTHS[-1]  # as no file has such a depth by chance
+    return _full(samples, depth - signed, high, sure)
 
 
 def _full(samples: np.ndarray, depth: int, high: int, sure: bool) -> Levels:
