@@ -17,6 +17,7 @@ from xraysr.films.finder import Film
 from xraysr.films.index import FilmIndex, read_films, refuse_shared, split_films, warnings
 from xraysr.films.walk import Skipped, has_two_levels, path_text
 from xraysr.io import read_frames
+from xraysr.io.jsrt import SIDE, is_jsrt
 from xraysr.io.safe_decoding import decoding
 from xraysr.io.voi import display
 
@@ -178,6 +179,8 @@ def write_contact_sheet(
 
 
 def _size(path: Path) -> tuple[int, int] | None:
+    if is_jsrt(path):
+        return SIDE, SIDE
     try:
         with decoding(path), Image.open(path) as image:
             return image.height, image.width

@@ -6,9 +6,10 @@ import codecs
 from pathlib import Path
 
 from xraysr.io.dicom_parse import is_dicom
+from xraysr.io.jsrt import is_jsrt
 from xraysr.io.safe_decoding import content
 
-READABLE = ("DICOM", "JPEG", "PNG", "TIFF")
+READABLE = ("DICOM", "JPEG", "JSRT", "PNG", "TIFF")
 # What a file is, where the bytes that say so begin, and those bytes.
 MARKERS = (
     ("PNG", 0, b"\x89PNG\r\n\x1a\n"),
@@ -66,6 +67,8 @@ def kind_of(path: str | Path) -> str:
         BadImageError: if it cannot be read, or is empty.
     """
     start = content(Path(path), 512)
+    if is_jsrt(Path(path)):  # the one kind whose bytes do not say it
+        return "JSRT"
     if is_dicom(start):  # before the others: its first 128 bytes may be a TIFF
         return "DICOM"
     for kind, at, marker in MARKERS:

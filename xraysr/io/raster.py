@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from xraysr.errors import BadImageError
-from xraysr.io import png, tiff
+from xraysr.io import jsrt, png, tiff
 from xraysr.io.codestream import claim_of
 from xraysr.io.levels import NOTHING, Wanted, grey, unit
 from xraysr.io.radiograph import Notice, Radiograph, synthetic_source
@@ -38,6 +38,8 @@ def read_raster(path: str | Path, wanted: Wanted = NOTHING) -> Radiograph:
     path = Path(path)
     data = content(path)
     with decoding(path):
+        if jsrt.is_jsrt(path):
+            return replace(jsrt.decode(data), source=path)
         read = tiff.decode if data[:2] in (b"II", b"MM") else _decode
         return replace(read(data, wanted), source=path)
 
