@@ -292,7 +292,6 @@ def no_models(tmp_path, trained) -> list[Path]:
     for name in ("keras", "tflite"):
         content = trained[name].read_bytes()
         (folder / f"half.{name}").write_bytes(content[: len(content) // 2])
-    shutil.copy(trained["keras"], folder / "no_card.keras")
     return [*sorted(path for path in folder.iterdir() if path.suffix != ".json"), folder / "none"]
 
 
@@ -462,8 +461,8 @@ def test_compare_says_why_no_film_can_be_used(run, trained, tmp_path):
     [
         ("nowhere", ("--data must be a film or a folder of films", "nowhere")),
         ("nowhere/film.png", ("No such path", "film.png")),
-        ("empty", ("No films in", "empty", "*.png")),
-        ("notes", ("No films in", "notes", "*.png")),
+        ("empty", ("No films in", "empty", "nothing is in it")),
+        ("notes", ("No films in", "notes", "text")),
     ],
 )
 def test_compare_says_what_is_wrong_with_data(run, trained, tmp_path, data, words):
@@ -479,15 +478,18 @@ def test_compare_says_what_is_wrong_with_data(run, trained, tmp_path, data, word
 def test_evaluate_keeps_earlier_scores(run, trained, tmp_path, monkeypatch):
     data = save_split(tmp_path / "films", test=1)
     monkeypatch.chdir(tmp_path)
-    Path("generator-films-test.json").write_text("kept")
+    Path("generator-films-test-16-64.json").write_text("kept")
     words = ("evaluate", trained["tflite"], "--data", "films", "--pair", "16:64")
-    assert_refused(run(*words), "generator-films-test.json", "exists", "--overwrite")
-    assert Path("generator-films-test.json").read_text() == "kept"
+    assert_refused(run(*words), "generator-films-test-16-64.json", "exists", "--overwrite")
+    assert Path("generator-films-test-16-64.json").read_text() == "kept"
     result = run(*words, "--overwrite", "--markdown")
     assert result.code == 0, result.err
     assert "| method | PSNR dB |" in result.out
-    assert json.loads(Path("generator-films-test.json").read_text())["n"] == 1
+    assert json.loads(Path("generator-films-test-16-64.json").read_text())["n"] == 1
     assert data.is_dir()
+    result = run("evaluate", trained["tflite"], "--data", "films", "--pair", "12:48")
+    assert result.code == 0, result.err
+    assert json.loads(Path("generator-films-test-12-48.json").read_text())["pair"] == "12:48"
 
 
 def test_evaluate_names_the_films_it_skips(run, trained, tmp_path):

@@ -96,7 +96,7 @@ def test_its_picture_has_six_columns(done):
 def test_a_second_demo_is_refused_and_the_first_one_kept(done, small):
     out, _ = done
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    with pytest.raises(UserError, match="holds an earlier demo. Pass --overwrite"):
+    with pytest.raises(UserError, match="holds an earlier demo. Pass overwrite=True"):
         demo(out, None, "16:64", 0.08)
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
@@ -136,7 +136,7 @@ def test_folders_of_the_user_are_not_taken_for_a_demo(small, tmp_path):
 def test_films_and_demo_must_lie_apart(small, tmp_path, data):
     save_films(tmp_path / "out" / "phantoms")
     (tmp_path / "out" / "demo.json").touch()
-    with pytest.raises(UserError, match="must lie in different folders"):
+    with pytest.raises(UserError, match="data and out must lie in different folders"):
         demo(tmp_path / "out", tmp_path / data, "16:64", 0.08, overwrite=True)
     assert (tmp_path / "out" / "phantoms" / "test" / "test0.png").exists()
 

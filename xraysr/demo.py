@@ -69,8 +69,8 @@ def _check_data(data: Path, out: Path) -> None:
     index_films(data).require("test")
     if data.resolve().is_relative_to(out.resolve()) or out.resolve().is_relative_to(data.resolve()):
         raise UserError(
-            f"The films and the demo must lie in different folders. Received: --data {data} "
-            f"--out {out}"
+            f"data and out must lie in different folders, neither inside the other. Received: "
+            f"data={data}, out={out}"
         )
 
 
@@ -78,9 +78,11 @@ def _clear(out: Path, overwrite: bool) -> None:
     """Removes what an earlier demo left in `out`, and nothing else."""
     left = [out / name for name in RESULTS if (out / name).exists()]
     if left and not (out / MARK).is_file():
-        raise UserError(f"{left[0]} is not from a demo, and would be replaced. Name another --out.")
+        raise UserError(
+            f"{left[0]} is not from a demo, and would be replaced. Name another folder as out."
+        )
     if left and not overwrite:
-        raise UserError(f"{out} holds an earlier demo. Pass --overwrite to replace it.")
+        raise UserError(f"{out} holds an earlier demo. Pass overwrite=True to replace it.")
     for path in left:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 

@@ -10,8 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from xraysr import plots
 from xraysr.io import Radiograph, write
-from xraysr.training import TrainConfig
+from xraysr.models.open import load_generator
+from xraysr.training import Callback, Run, TrainConfig, train
+
+VOLATILE = {"seconds", "images_per_second"}
 
 
 @pytest.fixture(scope="session")
@@ -31,13 +35,85 @@ def film_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> TrainConfig:
     """Twelve steps, the last three of them adversarial."""
     return TrainConfig(
         "16:64", steps=12, adversarial_share=0.25, depth=1, width=8, batch=2, crop=8,
         validate_every=5,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def finished(tiny, film_folder, tmp_path_factory) -> Run:
+    """The run of `tiny`. Read only."""
+    return train(tiny, film_folder, tmp_path_factory.mktemp("finished") / "run")
+
+
+@pytest.fixture
+def plain_plots(monkeypatch):
+    """A small picture in place of the plot, which takes most of the time of a short run."""
+    blank = Radiograph(np.zeros((8, 8), np.float32))
+    monkeypatch.setattr(plots, "history", lambda path, records: write(path, blank, overwrite=True))
+
+
+class At(Callback):
+    """Does something when a run has made a number of steps.
+
+    Args:
+        step: The number.
+        act: Called with the trainer.
+        event: Of those that happen at that step.
+    """
+
+    def __init__(self, step: int, act: Callable, event: str = "on_step") -> None:
+        def called(state) -> None:
+            if state.step == step:
+                act(state)
+
+        setattr(self, event, called)
+
+
+@pytest.fixture(scope="session")
+def at() -> type[At]:
+    return At
+
+
+@pytest.fixture(scope="session")
+def stop_at() -> Callable[[int], At]:
+    """A callback that asks a run to stop after a step."""
+    return lambda step: At(step, lambda state: state.stop("Enough"))
+
+
+@pytest.fixture(scope="session")
+def records() -> Callable[[Run], list[dict]]:
+    """The lines of metrics.jsonl without what the clock says."""
+
+    def records(run: Run) -> list[dict]:
+        return [
+            {name: value for name, value in entry.items() if name not in VOLATILE}
+            for entry in run.records()
+        ]
+
+    return records
+
+
+@pytest.fixture(scope="session")
+def weights() -> Callable[[Run], list[np.ndarray]]:
+    """Those of the trained generator."""
+    return lambda run: load_generator(run.generator).get_weights()
+
+
+@pytest.fixture(scope="session")
+def assert_same_run(weights, records) -> Callable[[Run, Run], None]:
+    """Bit by bit, the clock left out."""
+
+    def assert_same(one: Run, two: Run) -> None:
+        for a, b in zip(weights(one), weights(two), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert records(one) == records(two)
+
+    return assert_same
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from xraysr.models import PatchDiscriminator, SRResNet
 from xraysr.training import SRGAN, TrainConfig, build
 from xraysr.training.devices import choose_strategy
 from xraysr.training.losses import ADVERSARIAL_LOSSES
-from xraysr.training.run import Run
 from xraysr.training.trainer import Trainer
 
 STEPS = 5
@@ -55,7 +54,7 @@ def small_discriminator(config: TrainConfig) -> PatchDiscriminator:
     return discriminator
 
 
-def trainer_of(name, config, films, out, strategy) -> Trainer:
+def trainer_of(config, films, strategy) -> Trainer:
     """A trainer in the adversarial phase.
 
     Adam divides each gradient by its size: with its usual epsilon, the rounding error of a
@@ -63,8 +62,9 @@ def trainer_of(name, config, films, out, strategy) -> Trainer:
     """
     keras.utils.set_random_seed(0)
     build._discriminator = small_discriminator
-    trainer = Trainer(Run.create(out / name, config), *films, strategy)
-    srgan = trainer.srgan
+    with strategy.scope():
+        srgan = build.build_srgan(config)
+    trainer = Trainer(config, srgan, *films, strategy)
     srgan.generator.set_weights(noisy_weights(srgan.generator))
     srgan.averaged.set_weights(srgan.generator.get_weights())
     for optimizer in (srgan.optimizer, srgan.discriminator_optimizer):
@@ -103,12 +103,12 @@ def poisoned(batch, strategy):
 
 
 def run_case(case, config, films, out, devices, strategy) -> None:
-    trainer = trainer_of(f"{case}_{devices}", config, films, out, strategy)
+    trainer = trainer_of(config, films, strategy)
     srgan, step, batches = trainer.srgan, trainer._compiled_step(), trainer._batches()
     first = state(srgan)
     for number in range(STEPS):
         step(next(batches))
-        trainer.step.assign_add(1)
+        trainer.step += 1
         if case == "bce" and devices == 2:
             np.savez(out / f"step_{number}.npz", **state(srgan))
         if number == 0:
@@ -129,7 +129,7 @@ def run_case(case, config, films, out, devices, strategy) -> None:
 def run_float16(films, out, strategy) -> None:
     """One step at a loss scale that overflows, then one at a scale that does not."""
     config = replace(CONFIG, precision="mixed_float16", batch_norm=False)
-    trainer = trainer_of("float16", config, films, out, strategy)
+    trainer = trainer_of(config, films, strategy)
     srgan, step, batches = trainer.srgan, trainer._compiled_step(), trainer._batches()
     optimizers = (srgan.optimizer, srgan.discriminator_optimizer)
     for name, scale in (("overflow", 2.0**40), ("scaled", 2.0**8)):

@@ -116,7 +116,7 @@ def test_with_all_damaged_the_run_stops_and_names_them(saved):
     variables, folder = saved
     for path in folder.glob("*.data*"):
         path.write_bytes(flip(path.read_bytes()))
-    with pytest.raises(UserError, match="step-10 .*step-5 .*step-0 .*--overwrite"):
+    with pytest.raises(UserError, match="step-10 .*step-5 .*step-0 .*overwrite=True"):
         Checkpoints(folder, variables).restore()
 
 

@@ -34,15 +34,18 @@ except UserError as error:
 """
 
 
-def pretend_gpus(monkeypatch, count: int) -> None:
-    """As many GPUs as `count`, by name only."""
+def pretend_gpus(monkeypatch, count: int) -> list[str]:
+    """As many GPUs as `count`, by name only; the list fills with those made visible."""
     real = tf.config.list_physical_devices
     monkeypatch.setattr(
         tf.config,
         "list_physical_devices",
-        lambda kind=None: ["GPU"] * count if kind == "GPU" else real(kind),
+        lambda kind=None: [f"gpu{n}" for n in range(count)] if kind == "GPU" else real(kind),
     )
     monkeypatch.delenv("TF_CONFIG", raising=False)
+    visible = []
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda some, kind: visible.extend(some))
+    return visible
 
 
 @pytest.fixture
@@ -62,7 +65,7 @@ def test_without_a_gpu_one_device_needs_no_strategy(cpu_only, devices):
 def test_train_takes_the_default_strategy_where_there_is_no_gpu(
     cpu_only, film_folder, tiny, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(Trainer, "train", lambda *_: None)
+    monkeypatch.setattr(Trainer, "train", lambda self: None)
     run = train(tiny, film_folder, tmp_path / "run")
     environment = json.loads((run.path / "environment.json").read_text())
     assert environment["strategy"] == "_DefaultDistributionStrategy"
@@ -126,6 +129,28 @@ def test_several_gpus_mirror(monkeypatch, gpus, devices, expected):
 def test_one_gpu_needs_no_strategy(monkeypatch, gpus, devices):
     pretend_gpus(monkeypatch, gpus)
     assert choose_strategy(devices) is tf.distribute.get_strategy()
+
+
+@pytest.mark.parametrize(
+    ("devices", "expected"), [(None, []), (1, ["gpu0"]), (2, ["gpu0", "gpu1"]), (3, [])]
+)
+def test_the_other_gpus_are_left_alone(monkeypatch, devices, expected):
+    """TensorFlow takes the memory of every GPU that it can see."""
+    visible = pretend_gpus(monkeypatch, 3)
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda names: names)
+    choose_strategy(devices)
+    assert visible == expected
+
+
+def test_gpus_in_use_are_not_given_back(monkeypatch):
+    pretend_gpus(monkeypatch, 2)
+
+    def too_late(devices, kind):
+        raise RuntimeError("Visible devices cannot be modified after being initialized")
+
+    monkeypatch.setattr(tf.config, "set_visible_devices", too_late)
+    with pytest.raises(UserError, match="1 of 2 GPUs .* only before TensorFlow is first used"):
+        choose_strategy(1)
 
 
 def test_more_devices_than_gpus_are_refused_with_both_numbers(monkeypatch):
@@ -226,6 +251,6 @@ def test_one_worker_writes_and_all_read_their_part(cluster, kind, index, expecte
 
 def test_several_workers_count_in_steps(film_folder, tiny, tmp_path):
     config = replace(tiny, steps=None, minutes=1.0)
-    with pytest.raises(UserError, match=r"count in --steps.*minutes=1.0"):
+    with pytest.raises(UserError, match=r"count in steps.*minutes=1.0"):
         train(config, film_folder, tmp_path / "run", strategy=Cluster(WORKERS, "worker", 0))
     assert not (tmp_path / "run").exists()

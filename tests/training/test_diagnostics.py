@@ -2,6 +2,7 @@
 
 import pytest
 
+from xraysr.training import Run
 from xraysr.training.diagnostics import GREY_LEVELS_OF_DRIFT, LOST, PATIENCE, WON, Diagnostics
 
 
@@ -12,8 +13,8 @@ def said(watch: Diagnostics, accuracies: list[float]) -> list[str]:
 @pytest.mark.parametrize(
     ("bad", "edge", "advice"),
     [
-        (WON + 0.001, WON, "Lower --adversarial-learning-rate"),
-        (LOST - 0.001, LOST, "Raise --adversarial-learning-rate"),
+        (WON + 0.001, WON, "Lower adversarial_learning_rate"),
+        (LOST - 0.001, LOST, "Raise adversarial_learning_rate"),
     ],
     ids=["won", "collapsed"],
 )
@@ -47,12 +48,27 @@ def test_drift_is_said_once_above_two_grey_levels():
     assert watch.validation(GREY_LEVELS_OF_DRIFT) == []
     (line,) = watch.validation(3 / 255)
     assert "3.0 of 255 grey levels" in line
-    assert "--adversarial-weight" in line
+    assert "adversarial_weight" in line
     assert watch.validation(9 / 255) == []
 
 
-def test_steps_passed_over_are_said_once():
+def test_skipped_steps_are_said_once():
     watch = Diagnostics()
     (line,) = watch.losses({"skipped": 0.1})
-    assert "--clip-norm" in line
+    assert "clip_norm" in line
     assert watch.losses({"skipped": 0.1}) == []
+
+
+def test_a_warning_given_before_a_stop_is_not_repeated_after_it(tiny, tmp_path):
+    run = Run.create(tmp_path / "run", tiny)
+    run.record({"step": 0, "val_psnr": 30.0, "drift": 0.5})
+
+    class State:
+        step, say, record, lines = 5, None, {"step": 5, "drift": 0.5}, []
+
+    State.say = State.lines.append
+    for watch, count in ((Diagnostics(), 1), (Diagnostics(run), 0)):
+        State.lines.clear()
+        watch.on_start(State)
+        watch.on_validation(State)
+        assert len(State.lines) == count

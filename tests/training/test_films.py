@@ -52,7 +52,7 @@ def test_films_behind_an_address_are_copied_first(film_folder, short, tmp_path):
 
 
 def test_an_address_needs_a_folder_for_the_copies(short, tmp_path):
-    with pytest.raises(UserError, match="--cache.*gs://bucket/films"):
+    with pytest.raises(UserError, match="folder for them with cache.*gs://bucket/films"):
         train(short, "gs://bucket/films", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

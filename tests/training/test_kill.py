@@ -58,11 +58,10 @@ def last_checkpoint(run) -> dict[str, np.ndarray]:
     """Every variable in it by name; the clock's and the description of the graph left out."""
     reader = tf.train.load_checkpoint(str(run.path / "checkpoints"))
     names = reader.get_variable_to_shape_map()
-    return {
-        name: reader.get_tensor(name)
-        for name in names
-        if not name.startswith("seconds") and "OBJECT_GRAPH" not in name
-    }
+    found = {name: reader.get_tensor(name) for name in names if "OBJECT_GRAPH" not in name}
+    (text,) = (name for name in names if name.startswith("state/"))
+    found[text] = {k: v for k, v in json.loads(found[text]).items() if k != "seconds"}
+    return found
 
 
 def records(run) -> list[dict]:

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from xraysr.training.losses import ADVERSARIAL_LOSSES, CONTENT_LOSSES, accuracy, r1_penalty
+from xraysr.errors import UserError
+from xraysr.training.losses import (
+    ADVERSARIAL_LOSSES,
+    CONTENT_LOSSES,
+    accuracy,
+    adversarial_loss_of,
+    content_loss_of,
+    r1_penalty,
+)
 
 SMOOTHING = 0.1
 
@@ -164,3 +172,11 @@ def test_accuracy_is_that_of_the_game_played(loss, expected):
     """Logits that are all high still order real above generated: right in the relative game."""
     real, fake = tf.constant([[3.0], [4.0]]), tf.constant([[1.0], [2.0]])
     assert float(accuracy(loss, real, fake)) == expected
+
+
+def test_an_unknown_loss_is_named_with_those_there_are():
+    with pytest.raises(UserError, match="l1, charbonnier, mse, or a function.*'l2'"):
+        content_loss_of("l2")
+    with pytest.raises(UserError, match="bce, least_squares, hinge, relativistic.*'wgan'"):
+        adversarial_loss_of("wgan")
+    assert content_loss_of(relative) is relative

@@ -53,6 +53,11 @@ def test_each_run_is_one_row_with_its_scores(folder):
     ]  # fmt: skip
 
 
+def test_a_generator_of_the_user_stands_in_place_of_depth_and_width(folder, tiny):
+    Run.create(folder / "own", tiny, {"generator": "films.Tiny"})
+    assert rows(folder)["own"]["depth x width"] == "films.Tiny"
+
+
 def test_the_best_run_of_a_pair_comes_first(folder):
     assert list(rows(folder)) == ["stopped", "done", "new", "larger"]
 

@@ -49,11 +49,38 @@ def test_a_folder_opens_with_the_settings_it_was_made_with(run, tiny, tmp_path):
 
 def test_an_existing_folder_is_replaced_only_where_it_is_a_run_and_when_asked(run, tiny, tmp_path):
     run.record({"step": 0})
-    with pytest.raises(UserError, match="--resume"):
-        Run.create(run.path, tiny)
-    assert run.records() == [{"step": 0}]
-    assert Run.create(run.path, tiny, overwrite=True).records() == []
-    (tmp_path / "notes").mkdir()
-    (tmp_path / "notes" / "a.txt").write_text("mine")
-    with pytest.raises(UserError, match="not a run"):
-        Run.create(tmp_path / "notes", tiny, overwrite=True)
+    with pytest.raises(UserError, match="Resume the run in it"):
+        Run.refuse_existing(run.path, overwrite=False)
+    Run.refuse_existing(run.path, overwrite=True)
+    assert Run.create(run.path, tiny).records() == []
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    Run.refuse_existing(notes, overwrite=False)
+    (notes / "cache").mkdir()
+    Run.refuse_existing(notes, overwrite=False, cache=notes / "cache")
+    for text in ("mine", "{", "[]", '{"pair": "64:256"}'):
+        (notes / "config.json").write_text(text)
+        with pytest.raises(UserError, match="not a run"):
+            Run.refuse_existing(notes, overwrite=True)
+
+
+def test_a_new_run_removes_the_files_of_an_older_one_and_no_others(run, tiny):
+    stays = [run.path / each for each in ("a.txt", "samples/mine.png", "checkpoints/notes/b.txt")]
+    goes = [
+        run.path / each
+        for each in ("metrics.jsonl", "generator.keras", "samples/step_0000005.png",
+                     "checkpoints/step-5.index", "tensorboard/events.out.tfevents.1.v2")
+    ]  # fmt: skip
+    for path in (*stays, *goes):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    Run.create(run.path, tiny)
+    assert all(path.exists() for path in stays)
+    assert not any(path.exists() for path in goes)
+
+
+def test_own_parts_are_kept_with_the_settings(tiny, tmp_path):
+    own = {"generator": "films.Tiny"}
+    Run.create(tmp_path / "run", tiny, own)
+    assert Run.open(tmp_path / "run").own_parts == own
+    assert Run.open(tmp_path / "run").config == tiny

@@ -1,5 +1,7 @@
 """Validation against NumPy written out, and when its scores count as flat."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,7 +16,7 @@ from xraysr.training.validation import Validator, flattened
 class _Offset:
     """Enlarges by repetition and adds 0.1 times the film's mean brightness."""
 
-    def call(self, lr):
+    def __call__(self, lr, training):
         offset = 0.1 * tf.reduce_mean(lr, axis=(1, 2, 3), keepdims=True)
         return tf.repeat(tf.repeat(lr, 4, axis=1), 4, axis=2) + offset
 
@@ -67,6 +69,14 @@ def test_the_sample_shows_lr_sr_and_hr_side_by_side(films):
     repeated = np.kron(lr, np.ones((4, 4)))
     enlarged, hr = sample[:, :64], sample[:, 128:]
     assert np.mean((enlarged - hr) ** 2) < np.mean((repeated - hr) ** 2)
+
+
+def test_sr_that_equals_hr_has_a_finite_score(films):
+    """A blank film would else end a run as diverged; SR is clipped as in a file."""
+    blank = replace(films, lr=np.full_like(films.lr, 255), hr=np.full_like(films.hr, 255))
+    result = Validator([blank], _Offset()).run()
+    assert result.psnr == 120.0
+    assert result.sample.max() == 1.0
 
 
 @pytest.mark.parametrize(

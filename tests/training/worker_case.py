@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 from replica_cases import small_discriminator
 
-from xraysr.training import TrainConfig, build, train
-from xraysr.training.trainer import Trainer
+from xraysr.training import Callback, TrainConfig, build, train
 
 CONFIG = TrainConfig(
     "16:64", steps=6, adversarial_from=3, depth=1, width=8, batch=4, crop=8, batch_norm=True,
@@ -24,15 +23,13 @@ CONFIG = TrainConfig(
 
 def main(films: Path, out: Path, weights: Path) -> None:
     trainers = []
-    original = Trainer.train
 
-    def remember(self, bar, stop):
-        trainers.append(self)
-        original(self, bar, stop)
+    class Remember(Callback):
+        def on_end(self, state):
+            trainers.append(state)
 
-    Trainer.train = remember
     build._discriminator = small_discriminator
-    train(CONFIG, films, out)
+    train(CONFIG, films, out, callbacks=[Remember()])
     (trainer,) = trainers
     parts = trainer.srgan.checkpoint_parts()
     np.savez(

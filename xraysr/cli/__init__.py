@@ -10,10 +10,11 @@ import typer
 
 from xraysr.cli.compare import compare
 from xraysr.cli.data import phantom, prepare
+from xraysr.cli.demo import demo
+from xraysr.cli.evaluate import evaluate
 from xraysr.cli.export import export
 from xraysr.cli.films import films
 from xraysr.cli.info import info
-from xraysr.cli.models import demo, evaluate
 from xraysr.cli.presets import models
 from xraysr.cli.training import runs, train
 from xraysr.cli.upscale import upscale

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xraysr.cli.models import row_name
-from xraysr.cli.options import FitOption, Overwrite, PairOption, tensorflow
+from xraysr.cli.options import FitOption, Overwrite, PairOption, row_name, tensorflow
 from xraysr.errors import UserError
 
 if TYPE_CHECKING:

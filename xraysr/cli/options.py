@@ -46,6 +46,12 @@ ModelArgument = Annotated[
 ]
 
 
+def row_name(model: str, others: list[str]) -> str:
+    """The stem of a model's file, or its path where two would be the same."""
+    stem = Path(model).stem
+    return stem if [Path(other).stem for other in others].count(stem) == 1 else model
+
+
 @contextmanager
 def tensorflow() -> Iterator[None]:
     """Hides what TensorFlow prints while it is imported; its log level variable no longer does."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from xraysr.errors import UserError
+from xraysr.training.callbacks import Callback
+
+if TYPE_CHECKING:
+    from xraysr.training.trainer import Trainer
 
 KEPT = 3
 NAME = "step"
@@ -29,7 +34,7 @@ class Checkpoints:
     def __init__(self, folder: Path, parts: dict[str, Any], writes: bool = True) -> None:
         self.folder = folder
         self._checkpoint = tf.train.Checkpoint(**parts)
-        with self.writing("The checkpoints"):
+        with self._writing("The checkpoints"):
             self._manager = tf.train.CheckpointManager(
                 self._checkpoint, str(folder), max_to_keep=KEPT, checkpoint_name=NAME
             )
@@ -45,7 +50,7 @@ class Checkpoints:
         if not self._writes:
             return
         try:
-            with self.writing(f"The checkpoint of step {step}"):
+            with self._writing(f"The checkpoint of step {step}"):
                 self._manager.save(step)
         finally:
             self._clear_unfinished()
@@ -69,7 +74,7 @@ class Checkpoints:
         if damaged:
             raise UserError(
                 f"No checkpoint in {self.folder} can be read. {'. '.join(damaged)}. "
-                "Put back a copy of the folder, or start anew with --overwrite."
+                "Put back a copy of the folder, or start anew with overwrite=True."
             )
         return damaged
 
@@ -77,33 +82,81 @@ class Checkpoints:
         """The checkpoints of the folder, oldest first, as `tf.train.Checkpoint` names them.
 
         The manager's own list leaves out all of them once the clock was set back; a listed one
-        whose files are gone is named, so that it is not passed over in silence.
+        whose files are gone is named, so that it is not skipped in silence.
         """
         found = {str(path.with_suffix("")) for path in self.folder.glob(f"{NAME}-*.index")}
         return sorted(found | set(self._manager.checkpoints), key=_step)
 
     @contextmanager
-    def writing(self, what: str) -> Iterator[None]:
+    def _writing(self, what: str) -> Iterator[None]:
         """Raises a `UserError` that names `what` when the block cannot write to the disk."""
         try:
             yield
         except (OSError, tf.errors.OpError) as error:
-            raise UserError(
-                f"{what} could not be written: {_reason(error)}. {self._last()} "
-                "Free the disk or mend the folder, then go on with --resume."
-            ) from error
-
-    def _last(self) -> str:
-        written = list(self.folder.glob(f"{NAME}-*.index"))
-        if not written:
-            return "There is no checkpoint yet."
-        newest = max(_step(str(path.with_suffix(""))) for path in written)
-        return f"The last whole checkpoint is that of step {newest}."
+            written = (path.with_suffix("") for path in self.folder.glob(f"{NAME}-*.index"))
+            last = max((_step(str(path)) for path in written), default=None)
+            raise unwritable(what, error, last) from error
 
     def _clear_unfinished(self) -> None:
         """Removes what a killed process or a full disk left of a checkpoint."""
         for path in self.folder.glob("*_temp") if self._writes else ():
             shutil.rmtree(path, ignore_errors=True)
+
+
+class Checkpointing(Callback):
+    """Saves a run after each validation and when it is stopped, so that it can go on.
+
+    Networks and optimizers are saved as TensorFlow does, the rest of the state as one JSON text.
+
+    Args:
+        folder: Where the checkpoints go.
+        state: The run whose networks they hold.
+    """
+
+    def __init__(self, folder: Path, state: Trainer) -> None:
+        self.networks = state.srgan.checkpoint_parts()
+        with tf.device("CPU:0"):  # the only one that holds text
+            self.text = tf.Variable("", dtype=tf.string)
+        self.checkpoints = Checkpoints(folder, {**self.networks, "state": self.text}, state.writes)
+
+    def restore(self, state: Trainer) -> None:
+        """Goes back to the newest checkpoint that is whole; without one, to the beginning."""
+        for damage in self.checkpoints.restore():
+            state.say(f"{damage}. The one before it is taken.")
+        if text := self.text.numpy():
+            state.set_state(json.loads(text))
+            state.saved = state.step
+
+    def on_validation(self, state: Trainer) -> None:
+        """Saves a checkpoint, which holds nothing that is not finite."""
+        variables = [variable for part in self.networks.values() for variable in part]
+        if not all(_is_finite(variable) for variable in variables):
+            raise state.diverged("The weights are")
+        self.text.assign(json.dumps(state.get_state()))
+        self.checkpoints.save(state.step)
+        state.saved = state.step
+
+    def on_stop(self, state: Trainer) -> None:
+        self.on_validation(state)
+
+
+def unwritable(what: str, error: Exception, last: int | None) -> UserError:
+    """The error that says why `what` could not be written, and what to do.
+
+    Args:
+        what: A file of the run.
+        error: Why.
+        last: Step of the last checkpoint.
+    """
+    saved = f"The last whole checkpoint is that of step {last}." if last is not None else ""
+    return UserError(
+        f"{what} could not be written: {_reason(error)}. {saved or 'There is no checkpoint yet.'} "
+        "Free the disk or mend the folder, then resume the run."
+    )
+
+
+def _is_finite(variable: tf.Variable) -> bool:
+    return not variable.dtype.is_floating or bool(tf.reduce_all(tf.math.is_finite(variable)))
 
 
 def _step(path: str) -> int:

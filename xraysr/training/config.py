@@ -1,111 +1,186 @@
-"""`TrainConfig`: every setting of a training run, checked when it is made."""
+"""`TrainConfig`: every setting of a training run.
+
+What a field says of itself (default, help, what is allowed) is said here once: the flags of
+`xraysr train`, their help, the checks and the table in the docs all follow from it.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
-from xraysr.data.fit import FITS
 from xraysr.errors import UserError
-from xraysr.models import GENERATORS
 from xraysr.pair import Pair
-from xraysr.training.losses import ADVERSARIAL_LOSSES, CONTENT_LOSSES
 
-DISCRIMINATORS = ("patch", "srgan")
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 PLATEAU = "plateau"
 WARM_UP = 0.02
+DEFAULT_MINUTES = 10.0
+KINDS = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """The values a setting may have: one of `choices`, or a number within bounds."""
+
+    choices: tuple[str, ...] = ()
+    least: float = -math.inf
+    most: float = math.inf
+    above: float = -math.inf
+    below: float = math.inf
+
+    def __contains__(self, value: Any) -> bool:
+        if self.choices:
+            return value in self.choices
+        return self.least <= value <= self.most and self.above < value < self.below
+
+    def __str__(self) -> str:
+        if self.choices:
+            *others, last = self.choices
+            return f"{', '.join(others)} or {last}" if others else last
+        if self.most < math.inf:
+            return f"from {self.least:g} to {self.most:g}"
+        if self.below < math.inf:
+            return f"from {self.least:g} to below {self.below:g}"
+        if self.above > -math.inf:
+            return f"more than {self.above:g}"
+        return f"at least {self.least:g}" if self.least > -math.inf else ""
+
+
+def setting(default: Any, help: str, *choices: str, **bounds: float) -> Any:
+    """A field of `TrainConfig`.
+
+    Args:
+        default: Its value where none is given.
+        help: One sentence for the command line and the docs.
+        choices: The words it may be.
+        bounds: `least`, `most`, `above` or `below` of a number.
+    """
+    metadata = {"help": help, "allowed": Allowed(choices, **bounds)}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of a run: a content phase (L1), then an adversarial phase.
+    """Settings of a run: a content phase, then an adversarial phase.
 
-    The length is given either in steps or in minutes; both phases share it.
+    The length is given either in steps or in minutes; both phases share it. `settings_table`
+    prints all settings with their defaults.
 
-    Args:
-        pair: LR and HR size.
-        mix: Further pairs of the same scale, whose crops are mixed in.
-        steps: Optimizer steps of both phases together.
-        minutes: Training time of both phases together, loading and validation not counted.
-        adversarial_share: Part of the length that goes to the adversarial phase; 0 leaves a
-            generator of highest fidelity, trained on content alone.
-        adversarial_from: Instead of the share, a step at which the adversarial phase begins, or
-            `plateau`: when the validation PSNR no longer rises.
-        precision: `float32`, `mixed_bfloat16` or `mixed_float16`; weights are float32 in each.
-        generator: `srresnet`, or `edge`, the small one of plain convolutions.
-        init: A trained generator to begin with: a preset's name, a run or a `.keras` file. It
-            has the same depth and width; of another scale, only its trunk is taken.
-        depth: Residual blocks of the generator; convolutions of the edge generator.
-        width: Feature channels of the generator.
-        batch_norm: Batch normalisation in the generator.
-        discriminator: `patch`, or `srgan` for the published one, which is larger and slower.
-        batch: Images in a step.
-        crop: Side of the LR crops in pixels, at most the LR size.
-        flips: Mirror half of the crops left to right.
-        fit: How films are fitted to HR size: `crop`, `pad` or `stretch`.
-        learning_rate: Peak of the content phase; warms up, then falls as a cosine. By default
-            1e-3, or 2e-4 with `init`.
-        adversarial_learning_rate: The same for both networks of the adversarial phase.
-        content_loss: `l1`, `charbonnier` or `mse`.
-        adversarial_loss: `bce`, `least_squares`, `hinge` or `relativistic`.
-        content_weight: Factor of the content loss.
-        adversarial_weight: Factor of the adversarial loss of the generator.
-        feature_weight: Factor of the feature loss.
-        vgg19: Weights file of VGG19 for the feature loss; by default the features are those that
-            xraysr learned on radiographs.
-        r1_weight: Factor of half the R1 penalty of the discriminator.
-        spectral_norm: Hold the discriminator's convolutions at spectral norm 1.
-        label_smoothing: What is taken off the discriminator's goal for real images.
-        clip_norm: Largest global norm of each network's gradient; 0 does not clip.
-        average_decay: Decay of the averaged generator, which validates and is exported.
-        validate_every: Steps between validation, checkpoint and sample image.
-        seed: Seed of initial weights and of the order of the data.
-        resplit: Merge the split folders and split anew by patient.
-        allow_shared_patients: Accept a train and test folder that share patients.
+    Raises:
+        UserError: for a value that is not allowed, or that contradicts another.
+
+    Example:
+        >>> TrainConfig("64:256", minutes=30, depth=16, width=64)
     """
 
-    pair: Pair
-    mix: tuple[Pair, ...] = ()
-    steps: int | None = None
-    minutes: float | None = None
-    adversarial_share: float = 0.25
-    adversarial_from: int | str | None = None
-    precision: str = "float32"
-    generator: str = "srresnet"
-    init: str | None = None
-    depth: int = 8
-    width: int = 32
-    batch_norm: bool = False
-    discriminator: str = "patch"
-    batch: int = 16
-    crop: int = 24
-    flips: bool = True
-    fit: str = "crop"
-    learning_rate: float | None = None
-    adversarial_learning_rate: float = 2e-4
-    content_loss: str = "l1"
-    adversarial_loss: str = "bce"
-    content_weight: float = 1.0
-    adversarial_weight: float = 2e-3
-    feature_weight: float = 0.0
-    vgg19: str | None = None
-    r1_weight: float = 0.0
-    spectral_norm: bool = False
-    label_smoothing: float = 0.0
-    clip_norm: float = 0.0
-    average_decay: float = 0.999
-    validate_every: int = 500
-    seed: int = 0
-    resplit: bool = False
-    allow_shared_patients: bool = False
+    pair: Pair = setting("64:256", "LR and HR size.")
+    mix: tuple[Pair, ...] = setting(
+        (), "A further pair of the same scale, whose crops are mixed in."
+    )
+    steps: int | None = setting(
+        None, "Length in optimizer steps, of both phases together.", above=0
+    )
+    minutes: float | None = setting(
+        None, "Length in minutes, loading and validation not counted. Without steps: 10.", above=0
+    )
+    adversarial_share: float = setting(
+        0.25, "Part of the length for the adversarial phase; 0 for highest fidelity.",
+        least=0, most=1,
+    )  # fmt: skip
+    adversarial_from: int | str | None = setting(
+        None, "Instead of the share: the step it begins at, or plateau: when the validation PSNR "
+        "no longer rises."
+    )  # fmt: skip
+    generator: str = setting(
+        "srresnet", "Generator: residual blocks, or the small one of plain convolutions.",
+        "srresnet", "edge",
+    )  # fmt: skip
+    init: str | None = setting(
+        None, "Trained generator to begin with, of the same depth and width: a preset, a run or a "
+        ".keras file. Of another scale, only its trunk is taken."
+    )  # fmt: skip
+    depth: int = setting(8, "Residual blocks, or convolutions of the edge generator.", least=1)
+    width: int = setting(32, "Feature channels of the generator.", least=8)
+    batch_norm: bool = setting(False, "Batch normalisation in the generator.")
+    discriminator: str = setting(
+        "patch", "Discriminator: PatchGAN, or the published one, larger and slower.",
+        "patch", "srgan",
+    )  # fmt: skip
+    spectral_norm: bool = setting(False, "Hold the discriminator's layers at spectral norm 1.")
+    precision: str = setting(
+        "float32", "What the layers compute in.", "float32", "mixed_bfloat16", "mixed_float16"
+    )
+    batch: int = setting(16, "Images in a step, on all devices together.", least=1)
+    crop: int = setting(24, "Side of the LR crops in pixels, at most the LR size.", least=1)
+    flips: bool = setting(True, "Mirror half of the crops; leave off where laterality matters.")
+    fit: str = setting("crop", "How films are fitted to HR size.", "crop", "pad", "stretch")
+    learning_rate: float | None = setting(
+        None, "Peak in the content phase. Default: 1e-3, with init 2e-4.", above=0
+    )
+    adversarial_learning_rate: float = setting(2e-4, "Peak in the adversarial phase.", above=0)
+    content_loss: str = setting(
+        "l1", "Loss between SR and HR, pixel by pixel.", "l1", "charbonnier", "mse"
+    )
+    adversarial_loss: str = setting(
+        "bce", "Loss on the discriminator's verdict.",
+        "bce", "least_squares", "hinge", "relativistic",
+    )  # fmt: skip
+    content_weight: float = setting(1.0, "Factor of the content loss.", least=0)
+    adversarial_weight: float = setting(2e-3, "Factor of the adversarial loss.", least=0)
+    feature_weight: float = setting(0.0, "Factor of the feature loss.", least=0)
+    vgg19: str | None = setting(
+        None,
+        "Weights of VGG19 for the feature loss. Default: features learned on radiographs.",
+    )
+    r1_weight: float = setting(0.0, "Factor of half the discriminator's R1 penalty.", least=0)
+    label_smoothing: float = setting(
+        0.0, "What is taken off the discriminator's goal for real images.", least=0, below=1
+    )
+    clip_norm: float = setting(0.0, "Largest global norm of a gradient; 0 does not clip.", least=0)
+    average_decay: float = setting(
+        0.999, "Decay of the averaged generator, which is validated and exported.",
+        least=0, below=1,
+    )  # fmt: skip
+    validate_every: int = setting(
+        500, "Steps between validation, checkpoint and sample image.", least=1
+    )
+    seed: int = setting(0, "Seed of initial weights and of the order of the data.", least=0)
+    resplit: bool = setting(False, "Merge the split folders and split anew by patient.")
+    allow_shared_patients: bool = setting(False, "Accept patients in both train and test.")
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "pair", Pair.parse(self.pair))
-        object.__setattr__(self, "mix", tuple(map(Pair.parse, self.mix)))
+        self._set("pair", Pair.parse(self.pair))
+        self._set("mix", tuple(map(Pair.parse, self.mix)))
+        if self.steps is None and self.minutes is None:
+            self._set("minutes", DEFAULT_MINUTES)
+        self._check_each()
+        self._check_together()
+        if self.learning_rate is None:
+            self._set("learning_rate", 1e-3 if self.init is None else 2e-4)
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _check_each(self) -> None:
+        """Each setting by its type and by what its field allows."""
+        hints = get_type_hints(type(self))
+        for each in fields(self):
+            value, kinds = getattr(self, each.name), kinds_of(hints[each.name])
+            if value is None and type(None) in kinds:
+                continue
+            wanted = [KINDS[kind] for kind in kinds if kind in KINDS]
+            right = (float in kinds and type(value) is int) or any(type(value) is k for k in kinds)
+            self._require(right or not wanted, each.name, " or ".join(wanted), value)
+            if wanted and str(each.metadata["allowed"]):
+                allowed = each.metadata["allowed"]
+                self._require(value in allowed, each.name, str(allowed), value)
+
+    def _check_together(self) -> None:
+        """What settings ask of each other."""
         self._require(
             len({*self.pairs}) == len(self.pairs)
             and {pair.scale for pair in self.mix} <= {self.pair.scale},
@@ -113,56 +188,14 @@ class TrainConfig:
         )  # fmt: skip
         self._require(
             (self.steps is None) != (self.minutes is None),
-            "steps or minutes",
-            "one of them",
-            (self.steps, self.minutes),
-        )
-        length = self.steps if self.minutes is None else self.minutes
-        self._require(length is not None and length > 0, "steps or minutes", "more than 0", length)
-        for name in ("depth", "batch", "validate_every"):
-            self._require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        self._require(self.width >= 8, "width", "at least 8", self.width)
-        self._require(
-            0 <= self.adversarial_share <= 1,
-            "adversarial_share",
-            "from 0 to 1",
-            self.adversarial_share,
-        )
+            "steps or minutes", "one of them", (self.steps, self.minutes),
+        )  # fmt: skip
         smallest = math.ceil(16 / self.pair.scale)
         least = min(self.pairs, key=lambda pair: min(pair.lr))
         self._require(
             smallest <= self.crop <= min(least.lr),
-            "crop",
-            f"from {smallest} to {min(least.lr)}, the LR size of {least}",
-            self.crop,
-        )
-        self._require(self.fit in FITS, "fit", " or ".join(FITS), self.fit)
-        self._require(
-            self.discriminator in DISCRIMINATORS,
-            "discriminator",
-            " or ".join(DISCRIMINATORS),
-            self.discriminator,
-        )
-        for name, choices in (
-            ("precision", PRECISIONS),
-            ("generator", tuple(GENERATORS)),
-            ("content_loss", tuple(CONTENT_LOSSES)),
-            ("adversarial_loss", tuple(ADVERSARIAL_LOSSES)),
-        ):
-            value = getattr(self, name)
-            self._require(value in choices, name, " or ".join(choices), value)
-        if self.learning_rate is None:
-            object.__setattr__(self, "learning_rate", 1e-3 if self.init is None else 2e-4)
-        for name in ("learning_rate", "adversarial_learning_rate"):
-            self._require(getattr(self, name) > 0, name, "more than 0", getattr(self, name))
-        for name in (
-            "content_weight", "adversarial_weight", "feature_weight", "r1_weight", "clip_norm",
-            "seed",
-        ):  # fmt: skip
-            self._require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
-        for name in ("label_smoothing", "average_decay"):
-            value = getattr(self, name)
-            self._require(0 <= value < 1, name, "from 0 to below 1", value)
+            "crop", f"from {smallest} to {min(least.lr)}, the LR size of {least}", self.crop,
+        )  # fmt: skip
         self._require(
             self.vgg19 is None or self.feature_weight > 0,
             "feature_weight", "more than 0 with vgg19", self.feature_weight,
@@ -243,5 +276,54 @@ class TrainConfig:
             content = json.loads(path.read_text("utf-8"))
             known = {entry.name for entry in fields(cls)}
             return cls(**{key: value for key, value in content.items() if key in known})
-        except (OSError, json.JSONDecodeError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise UserError(f"Cannot read the settings of the run in {path}: {error}") from error
+
+
+def kinds_of(hint: Any) -> tuple[Any, ...]:
+    """The types that a field of this annotation takes."""
+    return get_args(hint) if get_origin(hint) is UnionType else (hint,)
+
+
+def settings_table() -> str:
+    """Every setting with its default and what it may be, as a table in Markdown for the docs."""
+    rows = ["| setting | default | allowed | meaning |", "|---|---|---|---|"]
+    for each in fields(TrainConfig):
+        default = each.default if each.default not in (None, ()) else ""
+        help, allowed = each.metadata["help"], each.metadata["allowed"]
+        rows.append(f"| `{each.name}` | {default} | {allowed} | {help} |")
+    return "\n".join(rows)
+
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    # At most 60 thousand parameters, for small devices.
+    "edge": {"generator": "edge", "depth": 5, "width": 32, "adversarial_share": 0.0},
+    # Highest fidelity.
+    "base": {"depth": 16, "width": 64, "adversarial_share": 0.0},
+    # A base generator, trained on against a discriminator and by its features: use with `init`.
+    "gan": {
+        "depth": 16,
+        "width": 64,
+        "adversarial_share": 1.0,
+        "adversarial_weight": 0.01,
+        "feature_weight": 0.01,
+    },
+}
+
+
+def settings_of(family: str) -> dict[str, Any]:
+    """The settings that make a generator one of a family of presets: `edge`, `base` or `gan`.
+
+    `benchmarks/architectures.py` compared the kinds of network; how each preset was trained
+    stands in recipes/.
+
+    Raises:
+        UserError: if there is no family of that name.
+    """
+    if family not in FAMILIES:
+        raise UserError(f"preset must be {', '.join(FAMILIES)}. Received: preset={family}")
+    return FAMILIES[family]
+
+
+if __name__ == "__main__":
+    print(settings_table())

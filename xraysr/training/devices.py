@@ -35,8 +35,8 @@ def choose_strategy(devices: int | None = None) -> tf.distribute.Strategy:
         return _join_workers()
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
-        if devices is not None and devices > len(gpus):
-            raise UserError(f"devices={devices}, but this machine has {len(gpus)} GPUs.")
+        if devices is not None:
+            _take_gpus(gpus, devices)
         names = [f"GPU:{index}" for index in range(devices or len(gpus))]
         return (
             tf.distribute.MirroredStrategy(names)
@@ -104,6 +104,21 @@ def _join_workers() -> tf.distribute.Strategy:
         raise UserError(
             "Workers can be joined only before TensorFlow is first used in a process: call train, "
             "or choose_strategy, before anything else that uses it."
+        ) from error
+
+
+def _take_gpus(gpus: list, count: int) -> None:
+    """Leaves all but the first `count` to others: TensorFlow takes memory on each it can see."""
+    if count > len(gpus):
+        raise UserError(f"devices={count}, but this machine has {len(gpus)} GPUs.")
+    if count == len(gpus):
+        return
+    try:
+        tf.config.set_visible_devices(gpus[:count], "GPU")
+    except RuntimeError as error:
+        raise UserError(
+            f"{count} of {len(gpus)} GPUs can be chosen only before TensorFlow is first used in a "
+            "process."
         ) from error
 
 

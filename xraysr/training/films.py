@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from xraysr.errors import UserError
 from xraysr.films.finder import Film, Skipped
 from xraysr.films.index import FilmIndex, index_films
 from xraysr.progress import track
+from xraysr.spec import ModelSpec
 from xraysr.training.config import TrainConfig
 
 MAX_VALIDATION_FILMS = 64
@@ -37,6 +38,15 @@ class RunFilms:
     val: tuple[PairCache, ...]
     not_copied: tuple[Skipped, ...] = ()
 
+    @property
+    def degradation(self) -> str:
+        """How the LR images were made."""
+        return ", ".join(
+            dict.fromkeys(
+                getattr(cache, "degradation", ModelSpec.degradation) for cache in self.train
+            )
+        )
+
     @classmethod
     def load(
         cls,
@@ -44,6 +54,7 @@ class RunFilms:
         data: str | Path,
         cache: Path | None = None,
         pipeline: tuple[int, int] = (0, 1),
+        degradation: Callable[..., Any] | None = None,
     ) -> RunFilms:
         """Finds, splits and decodes the films below `data`.
 
@@ -52,6 +63,7 @@ class RunFilms:
             data: A folder, or an address that `tf.io.gfile` reads; that needs `cache`.
             cache: Folder that keeps decoded films on disk; by default they are kept in memory.
             pipeline: (index, count) of this process among those that decode.
+            degradation: How LR is made of HR; by default antialiased Lanczos.
 
         Raises:
             UserError: if there are no films to train or validate on, or none can be used.
@@ -75,6 +87,7 @@ class RunFilms:
                     ),
                     folder=cache,
                     pipeline=pipeline,
+                    **({"degradation": degradation} if degradation else {}),
                 )
                 for pair in config.pairs
             )
@@ -123,7 +136,7 @@ def used_films(caches: Sequence[PairCache]) -> list[Film]:
 def _copied(data: str, cache: Path | None, skipped: list[Skipped]) -> Path:
     if cache is None:
         raise UserError(
-            f"Films on object storage are copied first: name a folder for them with --cache. "
+            f"Films on object storage are copied first: name a folder for them with cache. "
             f"Received: {data}"
         )
     return local_copy(

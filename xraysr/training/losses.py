@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from xraysr.errors import UserError
+
 CHARBONNIER_EPSILON = 1e-3
 
 
@@ -28,7 +30,24 @@ def charbonnier(sr: tf.Tensor, hr: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.sqrt(tf.square(sr - hr) + CHARBONNIER_EPSILON**2))
 
 
-CONTENT_LOSSES = {"l1": l1, "charbonnier": charbonnier, "mse": mse}
+ContentLoss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+CONTENT_LOSSES: dict[str, ContentLoss] = {"l1": l1, "charbonnier": charbonnier, "mse": mse}
+
+
+def content_loss_of(loss: str | ContentLoss) -> ContentLoss:
+    """The content loss of that name, or the user's own function of (sr, hr).
+
+    Raises:
+        UserError: if there is none of that name.
+    """
+    if callable(loss):
+        return loss
+    if loss not in CONTENT_LOSSES:
+        raise UserError(
+            f"content_loss must be {', '.join(CONTENT_LOSSES)}, or a function of (sr, hr) that "
+            f"returns one number. Received: content_loss={loss!r}"
+        )
+    return CONTENT_LOSSES[loss]
 
 
 def feature_loss(sr_features, hr_features) -> tf.Tensor:
@@ -103,6 +122,20 @@ ADVERSARIAL_LOSSES: dict[str, Game] = {
     "hinge": (_hinge_discriminator, _hinge_generator),
     "relativistic": (_relativistic_discriminator, _relativistic_generator),
 }
+
+
+def adversarial_loss_of(loss: str) -> Game:
+    """What discriminator and generator lose in the adversarial loss of that name.
+
+    Raises:
+        UserError: if there is none of that name.
+    """
+    if loss not in ADVERSARIAL_LOSSES:
+        raise UserError(
+            f"adversarial_loss must be {', '.join(ADVERSARIAL_LOSSES)}. "
+            f"Received: adversarial_loss={loss!r}"
+        )
+    return ADVERSARIAL_LOSSES[loss]
 
 
 def accuracy(adversarial_loss: str, real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:

@@ -62,7 +62,7 @@ class RunSummary:
             f"finished ({self.phase})" if self.run.finished else f"stopped ({self.phase or 'new'})",
             f"{self.steps}{planned}",
             f"{self.seconds / 60:.1f}{minutes}",
-            f"{config.depth} x {config.width}",
+            self.run.own_parts.get("generator", f"{config.depth} x {config.width}"),
             "" if best is None else f"{best:.3f}",
             "" if last is None else f"{last:.3f}",
             "" if best is None or self.lanczos is None else f"{best - self.lanczos:+.3f}",
@@ -86,7 +86,7 @@ def runs_table(folder: Path) -> Table:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"RUNS_DIR must be a folder. Received: {folder}")
+        raise UserError(f"folder must be a folder of runs. Received: {folder}")
     inside = [path for path in sorted(folder.iterdir()) if (path / "config.json").is_file()]
     paths = [folder] if (folder / "config.json").is_file() else inside
     if not paths:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,62 +10,90 @@ from xraysr.errors import UserError
 from xraysr.files import make_folder, whole_file, write_json
 from xraysr.training.config import TrainConfig
 
+# All that a run writes, and so all that `overwrite` removes.
+FILES = (
+    "config.json", "environment.json", "data.json", "metrics.jsonl", "history.png",
+    "samples/step_*.png", "tensorboard/events.out.tfevents.*",
+    "checkpoints/checkpoint", "checkpoints/step-*", "checkpoints/step-*_temp/*",
+    "content.keras", "content.spec.json", "generator.keras", "generator.spec.json",
+)  # fmt: skip
+
 
 class Run:
     """Files of one training run.
 
     | file | holds |
     |---|---|
-    | `config.json` | the settings |
+    | `config.json` | the settings, and the names of parts of the user's |
     | `environment.json` | versions, devices, hash of the data, commit |
     | `data.json` | which films trained, validated, were held out for test, or were skipped |
     | `metrics.jsonl` | one JSON object per line: losses, validation PSNR, images/s |
     | `history.png` | the same, drawn |
     | `samples/` | LR, SR and HR of a validation film as training went on |
     | `tensorboard/` | curves and samples for TensorBoard |
-    | `checkpoints/` | what `--resume` needs |
+    | `checkpoints/` | what a run needs to be resumed |
     | `content.keras` | the generator after the content phase, where an adversarial one follows |
     | `generator.keras` | the trained generator |
 
     Args:
         path: The folder.
         config: Settings of the run.
+        own_parts: Parts of the user's that it trains or trains by: their names by argument.
     """
 
-    def __init__(self, path: Path, config: TrainConfig) -> None:
+    def __init__(
+        self, path: Path, config: TrainConfig, own_parts: dict[str, str] | None = None
+    ) -> None:
         self.path = path
         self.config = config
+        self.own_parts = own_parts or {}
 
     @staticmethod
-    def refuse_existing(path: Path, overwrite: bool) -> None:
-        """Raises `UserError` when `path` holds something that a new run may not replace."""
-        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    def refuse_existing(path: Path, overwrite: bool, cache: Path | None = None) -> None:
+        """Raises `UserError` when `path` holds something that a new run may not replace.
+
+        Args:
+            path: Folder for the run.
+            overwrite: Whether a run may be replaced.
+            cache: Folder of decoded films, which may lie in it.
+        """
+        if path.is_dir() and {each.resolve() for each in path.iterdir()} <= {
+            cache.resolve() if cache else None
+        }:
+            return
+        if not path.exists():
             return
         if not overwrite:
             raise UserError(
-                f"{path} exists. Pass --resume to go on with the run in it, --overwrite to "
-                "replace it, or name another folder."
+                f"{path} exists. Resume the run in it, pass overwrite=True to replace it, or name "
+                "another folder."
             )
-        if not (path / "config.json").is_file():
+        if not _is_run(path):
             raise UserError(f"{path} is not a run of xraysr; it is not overwritten.")
 
     @classmethod
-    def create(cls, path: Path, config: TrainConfig, overwrite: bool = False) -> Run:
-        """Starts a new run in `path`; an older run there is replaced only with `overwrite`."""
-        cls.refuse_existing(path, overwrite)
-        if path.exists():
-            shutil.rmtree(path)
+    def create(
+        cls, path: Path, config: TrainConfig, own_parts: dict[str, str] | None = None
+    ) -> Run:
+        """Starts a new run in `path`; files of an older run go, all others stay."""
+        for pattern in FILES:
+            for file in path.glob(pattern):
+                if file.is_file():
+                    file.unlink()
         make_folder(path)
-        write_json(path / "config.json", config.to_json())
-        return cls(path, config)
+        own = {"own_parts": own_parts} if own_parts else {}
+        write_json(path / "config.json", {**config.to_json(), **own})
+        return cls(path, config, own_parts)
 
     @classmethod
     def open(cls, path: Path) -> Run:
         """The run in the folder `path`."""
         path = Path(path)
-        if not (path / "config.json").is_file():
+        file = path / "config.json"
+        if not file.is_file():
             raise UserError(f"No run in {path}: it holds no config.json")
-        return cls(path, TrainConfig.load(path / "config.json"))
+        config = TrainConfig.load(file)
+        return cls(path, config, json.loads(file.read_text("utf-8")).get("own_parts"))
 
     @property
     def generator(self) -> Path:
@@ -116,7 +143,7 @@ class Run:
             file.write(json.dumps(entry) + "\n")
 
     def records(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl; a line that a killed process left unfinished is passed."""
+        """The lines of metrics.jsonl; an unfinished line is skipped."""
         path = self.path / "metrics.jsonl"
         entries = []
         for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():
@@ -143,3 +170,12 @@ class Run:
         kept = [entry for entry in self.records() if entry["step"] <= step]
         with whole_file(self.path / "metrics.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(entry) + "\n" for entry in kept), "utf-8")
+
+
+def _is_run(path: Path) -> bool:
+    """Whether `path` holds the settings of a run, and not just any config.json."""
+    try:
+        content = json.loads((path / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and {"pair", "validate_every"} <= set(content)

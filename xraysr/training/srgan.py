@@ -7,18 +7,23 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from xraysr.models import SRNetwork
-from xraysr.training.averaging import decay_at, update_average
+from xraysr.errors import UserError
+from xraysr.models import Discriminator, PatchDiscriminator, SRNetwork
 from xraysr.training.losses import (
-    ADVERSARIAL_LOSSES,
-    CONTENT_LOSSES,
+    ContentLoss,
     accuracy,
+    adversarial_loss_of,
+    content_loss_of,
     feature_loss,
     r1_penalty,
 )
-from xraysr.training.optimizers import apply_gradients, guarded
+from xraysr.training.updates import apply_gradients, decay_at, guarded, update_average
 
 PHASES = ("content", "adversarial")
+PARTS = ("generator", "discriminator", "feature_extractor", "averaged")
+ANY_SIZE = (None, None, None, 1)
+# They can be built before their images are known.
+BUILT_FOR_ANY_SIZE = (SRNetwork, Discriminator, PatchDiscriminator)
 
 
 @keras.saving.register_keras_serializable("xraysr")
@@ -31,11 +36,14 @@ class SRGAN(keras.Model):
 
     Every loss is a plain mean over the replica's part of the batch, and gradients are averaged
     over all replicas before they are clipped, checked and applied: loss weights mean the same on
-    any number of devices, and a batch that gives a non-finite gradient on one replica is passed
-    over by all.
+    any number of devices, and a batch that gives a non-finite gradient on one replica is skipped
+    by all.
+
+    `fit` logs `content` and, in the adversarial phase, `adversarial`, `feature`, `discriminator`
+    and `accuracy`; validation logs `val_loss`, which is the content loss, and `val_psnr`.
 
     Args:
-        generator: Maps LR to SR.
+        generator: Maps LR to SR: one of ours, or any Keras model that enlarges.
         discriminator: Maps an HR-sized image to logits; needed in the adversarial phase only.
         feature_extractor: Maps an HR-sized image to features, or a list of them, for the feature
             loss.
@@ -57,10 +65,10 @@ class SRGAN(keras.Model):
 
     def __init__(
         self,
-        generator: SRNetwork,
+        generator: keras.Model,
         discriminator: keras.Model | None = None,
         feature_extractor: keras.Model | None = None,
-        averaged: SRNetwork | None = None,
+        averaged: keras.Model | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -71,7 +79,7 @@ class SRGAN(keras.Model):
         self._phase = "content"
         names = ("content", "adversarial", "feature", "discriminator", "accuracy", "skipped")
         self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
-        self.psnr = keras.metrics.Mean(name="psnr")
+        self.validation = {name: keras.metrics.Mean(name=name) for name in ("loss", "psnr")}
 
     @property
     def phase(self) -> str:
@@ -91,7 +99,7 @@ class SRGAN(keras.Model):
         self,
         generator_optimizer: keras.optimizers.Optimizer,
         discriminator_optimizer: keras.optimizers.Optimizer | None = None,
-        content_loss: str = "l1",
+        content_loss: str | ContentLoss = "l1",
         adversarial_loss: str = "bce",
         content_weight: float = 1.0,
         adversarial_weight: float = 2e-3,
@@ -102,12 +110,15 @@ class SRGAN(keras.Model):
         average_decay: float = 0.999,
         **kwargs: Any,
     ) -> None:
-        """Sets optimizers and losses, and builds what is not built yet for any size of image.
+        """Sets optimizers and losses, and builds our networks for any size of image.
+
+        Others are built by `fit`, or by `build_for`, once the size of the images is known.
 
         Args:
             generator_optimizer: Wrapped in a `LossScaleOptimizer`, unless it is one.
             discriminator_optimizer: The same.
-            content_loss: `l1`, `charbonnier` or `mse`.
+            content_loss: `l1`, `charbonnier` or `mse`, or a function of (sr, hr), float32 (batch,
+                height, width, 1), that returns one number.
             adversarial_loss: `bce`, `least_squares`, `hinge` or `relativistic`.
             content_weight: Factor of the content loss.
             adversarial_weight: Factor of the generator's adversarial loss.
@@ -116,6 +127,10 @@ class SRGAN(keras.Model):
             label_smoothing: What is taken off the discriminator's goal for real images.
             clip_norm: Largest global norm of each network's gradient.
             average_decay: Of the averaged generator.
+
+        Raises:
+            UserError: if there is no such loss.
+            ValueError: if an optimizer or the feature extractor is missing.
         """
         if self.discriminator is not None and discriminator_optimizer is None:
             raise ValueError("compile needs discriminator_optimizer. Received: None")
@@ -137,34 +152,67 @@ class SRGAN(keras.Model):
             "clip_norm": clip_norm,
             "average_decay": average_decay,
         }
-        self._content_loss = CONTENT_LOSSES[content_loss]
-        self._discriminator_loss, self._generator_loss = ADVERSARIAL_LOSSES[adversarial_loss]
+        self._content_loss = content_loss_of(content_loss)
+        self._discriminator_loss, self._generator_loss = adversarial_loss_of(adversarial_loss)
         self._weights_of = {
             "content": content_weight,
             "adversarial": adversarial_weight,
             "feature": feature_weight,
         }
+        self.build(ANY_SIZE)
+        self._build_optimizers()
 
-        # What is built here, a checkpoint can hold from the first step on.
-        self.build((None, None, None, 1))
+    def build(self, input_shape):
+        for network in (self.generator, self.averaged, self.discriminator):
+            if isinstance(network, BUILT_FOR_ANY_SIZE) and not network.built:
+                network.build(ANY_SIZE)
+
+    def build_for(self, lr_shape: Any, hr_shape: Any) -> None:
+        """Builds what `compile` could not: networks that need to see an image first.
+
+        Args:
+            lr_shape: Of a batch, (batch, height, width, 1); None stands for any.
+            hr_shape: The same, `scale` times as high and wide.
+        """
+        for network, shape in (
+            (self.generator, lr_shape),
+            (self.averaged, lr_shape),
+            (self.discriminator, hr_shape),
+        ):
+            if network is not None and not network.built:
+                network(tf.zeros([1, *(side or 32 for side in tuple(shape)[1:])]))
+        self._build_optimizers()
+
+    def _build_optimizers(self) -> None:
+        """What is built before the first step, a checkpoint can hold."""
         for network, optimizer in (
             (self.generator, self.optimizer),
             (self.discriminator, self.discriminator_optimizer),
         ):
-            if network is not None and not optimizer.built:
+            if network is not None and network.built and not optimizer.built:
                 optimizer.build(network.trainable_variables)
+        # `tf.train.Checkpoint(model=srgan)` finds by itself neither layers kept in a Python list
+        # nor the optimizer inside a `LossScaleOptimizer`.
+        self.checkpoint_state = tf.train.Checkpoint(**self.checkpoint_parts())
 
-    def build(self, input_shape):
-        for network in (self.generator, self.averaged, self.discriminator):
-            if network is not None and not network.built:
-                network.build(input_shape)
+    def fit(self, x=None, y=None, *args, **kwargs):
+        self._build_for_data(x, y)
+        return super().fit(x, y, *args, **kwargs)
+
+    def train_on_batch(self, x, y=None, *args, **kwargs):
+        self._build_for_data(x, y)
+        return super().train_on_batch(x, y, *args, **kwargs)
+
+    def _build_for_data(self, x: Any, y: Any) -> None:
+        """`build_for` the sizes in a dataset, a `PyDataset` or arrays."""
+        spec = getattr(x, "element_spec", None)
+        if spec is None:
+            spec = x[0] if y is None and hasattr(x, "__getitem__") else (x, y)
+        if all(hasattr(each, "shape") for each in spec[:2]):
+            self.build_for(spec[0].shape, spec[1].shape)
 
     def checkpoint_parts(self) -> dict[str, list[tf.Variable]]:
-        """Every variable a `tf.train.Checkpoint` must hold to go on as if nothing had happened.
-
-        They are listed, because a checkpoint of the objects themselves leaves out layers kept in
-        a Python list and the optimizer inside a `LossScaleOptimizer`.
-        """
+        """Every variable a checkpoint must hold to go on as if nothing had happened."""
         names = ("generator", "averaged", "discriminator", "optimizer", "discriminator_optimizer")
         parts = {name: getattr(self, name) for name in names}
         return {
@@ -175,18 +223,19 @@ class SRGAN(keras.Model):
 
     @property
     def metrics(self):
-        return [*self.trackers.values(), self.psnr]
+        return [*self.trackers.values(), *self.validation.values()]
 
     def call(self, inputs, training=False):
         return self.generator(inputs, training=training)
 
     def train_step(self, data):
-        lr, hr = data
+        lr, hr = data[:2]
         state = self._forward_state()
         before = [tf.identity(variable) for variable in state]
         steps = tf.identity(self.optimizer.iterations)
         with tf.GradientTape() as tape:
             sr = self.generator(lr, training=True)
+            self._require_size(lr, sr, hr)
             good = tf.constant(True)
             if self.phase == "adversarial":
                 with tape.stop_recording():
@@ -245,7 +294,10 @@ class SRGAN(keras.Model):
         return self._track({"discriminator": loss, "accuracy": right}, applied)
 
     def _apply(self, optimizer, tape, loss, model) -> tf.Tensor:
-        gradients = tape.gradient(loss, model.trainable_variables)
+        variables = [variable.value for variable in model.trainable_variables]
+        # A model of the user's may have weights that it never uses.
+        zero = tf.UnconnectedGradients.ZERO
+        gradients = tape.gradient(loss, variables, unconnected_gradients=zero)
         clip_norm = self.loss_settings["clip_norm"]
         return apply_gradients(optimizer, gradients, model.trainable_variables, clip_norm)
 
@@ -266,37 +318,48 @@ class SRGAN(keras.Model):
         return good
 
     def test_step(self, data):
-        lr, hr = data
-        border = self.generator.scale
+        lr, hr = data[:2]
+        sr = (self.averaged or self.generator)(lr)
+        self._require_size(lr, sr, hr)
+        border = hr.shape[1] // lr.shape[1] if hr.shape[1] and lr.shape[1] else self.generator.scale
         window = slice(border, -border)
-        sr = (self.averaged or self.generator)(lr)[:, window, window]
-        self.psnr.update_state(tf.image.psnr(sr, hr[:, window, window], max_val=1.0))
-        return {"psnr": self.psnr.result()}
+        decibels = tf.image.psnr(sr[:, window, window], hr[:, window, window], max_val=1.0)
+        self.validation["loss"].update_state(self._content_loss(sr, hr))
+        self.validation["psnr"].update_state(decibels)
+        return {name: metric.result() for name, metric in self.validation.items()}
+
+    @staticmethod
+    def _require_size(lr: tf.Tensor, sr: tf.Tensor, hr: tf.Tensor) -> None:
+        if not sr.shape[1:3].is_compatible_with(hr.shape[1:3]):
+            sizes = ("x".join(map(str, each.shape[1:3])) for each in (sr, lr, hr))
+            raise UserError(
+                "HR must have the size of SR, {} for LR of {}. Received: HR of {}".format(*sizes)
+            )
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             **{name: keras.saving.serialize_keras_object(getattr(self, name)) for name in PARTS},
+            "phase": self.phase,
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         parts = {name: keras.saving.deserialize_keras_object(config.pop(name)) for name in PARTS}
-        return cls(**parts, **config)
+        phase = config.pop("phase", "content")
+        srgan = cls(**parts, **config)
+        srgan.phase = phase
+        return srgan
 
     def get_compile_config(self) -> dict[str, Any]:
-        optimizers = ("optimizer", "discriminator_optimizer")
+        names = ("optimizer", "discriminator_optimizer")
+        settings = {**self.loss_settings, **{name: getattr(self, name) for name in names}}
         return {
-            **{n: keras.saving.serialize_keras_object(getattr(self, n)) for n in optimizers},
-            **self.loss_settings,
+            name: keras.saving.serialize_keras_object(value) for name, value in settings.items()
         }
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        optimizer = keras.saving.deserialize_keras_object(config.pop("optimizer"))
-        discriminator_optimizer = keras.saving.deserialize_keras_object(
-            config.pop("discriminator_optimizer")
-        )
-        self.compile(optimizer, discriminator_optimizer, **config)
-
-
-PARTS = ("generator", "discriminator", "feature_extractor", "averaged")
+        settings = {
+            name: keras.saving.deserialize_keras_object(value) for name, value in config.items()
+        }
+        self.compile(settings.pop("optimizer"), settings.pop("discriminator_optimizer"), **settings)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from xraysr.data.batches import whole_films
 from xraysr.data.pipeline import PairCache
+from xraysr.evaluation.metrics import psnr
 from xraysr.lanczos import resize
-from xraysr.models import SRNetwork
 from xraysr.pair import Size
 
 BATCH = 4
+EQUAL = 120.0  # dB, for SR that equals HR
 
 
 @dataclass(frozen=True)
@@ -37,52 +39,60 @@ class Validator:
 
     Args:
         films: The validation films, for each pair.
-        generator: Is called with batches of whole LR films.
+        generator: Is called with batches of whole LR films; what it returns is clipped to [0, 1].
     """
 
-    def __init__(self, films: Sequence[PairCache], generator: SRNetwork) -> None:
+    def __init__(self, films: Sequence[PairCache], generator: keras.Model) -> None:
         self._films = films
-        self._graph = tf.function(generator.call)
+        self._graph = tf.function(
+            lambda lr: tf.clip_by_value(tf.cast(generator(lr, training=False), tf.float32), 0, 1)
+        )
 
     def run(self) -> Validation:
         """Scores the generator as it is now."""
         results = [self._run(films) for films in self._films]
-        psnr = float(np.mean([each.psnr for each in results]))
-        return Validation(psnr, max(each.drift for each in results), results[0].sample)
+        mean = float(np.mean([each.psnr for each in results]))
+        return Validation(mean, max(each.drift for each in results), results[0].sample)
 
     def lanczos(self) -> float:
         """PSNR of Lanczos interpolation on the same films, in dB."""
         return float(np.mean([self._lanczos(films) for films in self._films]))
 
     def _lanczos(self, films: PairCache) -> float:
-        enlarged = (
-            (_interpolated(lr.numpy(), films.pair.hr)[None, ..., None], hr)
-            for lr, hr in whole_films(films, 1)
+        return float(
+            np.mean(
+                [
+                    _score(_interpolated(lr[0], films.pair.hr), hr[0], films.pair.scale)
+                    for lr, hr in _batches(films, 1)
+                ]
+            )
         )
-        return float(np.mean([_psnr(sr, hr.numpy(), films.pair.scale) for sr, hr in enlarged]))
 
     def _run(self, films: PairCache) -> Validation:
         scores, drifts, sample = [], [], None
-        for lr_batch, hr_batch in whole_films(films, BATCH):
-            sr, lr, hr = self._graph(lr_batch).numpy(), lr_batch.numpy(), hr_batch.numpy()
-            scores += _psnr(sr, hr, films.pair.scale).tolist()
-            drifts += np.abs(sr.mean(axis=(1, 2, 3)) - lr.mean(axis=(1, 2, 3))).tolist()
+        for lr, hr in _batches(films, BATCH):
+            sr = self._graph(lr[..., None]).numpy()[..., 0]
+            scores += [_score(*each, films.pair.scale) for each in zip(sr, hr, strict=True)]
+            drifts += np.abs(sr.mean(axis=(1, 2)) - lr.mean(axis=(1, 2))).tolist()
             if sample is None:
-                enlarged = _interpolated(lr, films.pair.hr)
-                sample = np.concatenate([enlarged, sr[0, ..., 0], hr[0, ..., 0]], axis=1)
+                sample = np.concatenate([_interpolated(lr[0], films.pair.hr), sr[0], hr[0]], axis=1)
         assert sample is not None
         return Validation(float(np.mean(scores)), max(drifts), sample.astype(np.float32))
 
 
+def _batches(films: PairCache, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Whole films, `count` at a time: LR and HR, float32 in [0, 1], (n, height, width)."""
+    for lr, hr in whole_films(films, count):
+        yield lr.numpy()[..., 0], hr.numpy()[..., 0]
+
+
 def _interpolated(lr: np.ndarray, size: Size) -> np.ndarray:
-    """The first image of a batch enlarged by Lanczos, clipped: (*size), in [0, 1]."""
-    return np.clip(resize(lr[0, ..., 0], size), 0, 1)
+    """`lr` (height, width) enlarged by Lanczos, clipped to [0, 1]."""
+    return np.clip(resize(lr, size), 0, 1)
 
 
-def _psnr(sr: np.ndarray, hr: np.ndarray, border: int) -> np.ndarray:
-    """PSNR of each image in dB, `border` pixels cropped."""
-    error = (sr - hr)[:, border:-border, border:-border].astype(np.float64)
-    return -10 * np.log10(np.mean(error**2, axis=(1, 2, 3)) + 1e-12)
+def _score(sr: np.ndarray, hr: np.ndarray, border: int) -> float:
+    return min(psnr(sr, hr, border), EQUAL)
 
 
 def flattened(scores: list[float], patience: int = 5, least: float = 0.01) -> bool:

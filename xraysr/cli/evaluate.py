@@ -1,4 +1,4 @@
-"""Commands that use a trained generator: `evaluate`; and `demo`."""
+"""The command `evaluate`: models beside interpolation, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from xraysr.cli.options import (
-    INTERRUPTED,
     DataOption,
     FitOption,
     Overwrite,
@@ -20,6 +19,7 @@ from xraysr.cli.options import (
     Patients,
     Resplit,
     SharedPatients,
+    row_name,
     tensorflow,
 )
 from xraysr.errors import UserError
@@ -52,8 +52,12 @@ def evaluate(
     from xraysr.files import refuse_existing
     from xraysr.films.index import index_films
     from xraysr.films.patients import SPLITS
+    from xraysr.pair import Pair
 
-    json_file = json_file or Path(f"{Path(model[0]).stem}-{Path(data).name}-{split}.json")
+    sizes = str(Pair.parse(pair)).replace(":", "-")
+    json_file = json_file or Path(
+        f"{Path(model[0]).stem}-{data.resolve().name}-{split}-{sizes}.json"
+    )
     refuse_existing(json_file, overwrite)
     if split not in (*SPLITS, "all"):
         raise UserError(f"--split must be {', '.join(SPLITS)} or all. Received: {split}")
@@ -82,29 +86,3 @@ def evaluate(
     for skipped in report.skipped[:SHOWN]:
         print(f"skipped: {skipped}", file=sys.stderr)
     print(f"Film by film: {json_file}", file=sys.stderr)
-
-
-def row_name(model: str, others: list[str]) -> str:
-    """The stem of a model's file, or its path where two would be the same."""
-    stem = Path(model).stem
-    return stem if [Path(other).stem for other in others].count(stem) == 1 else model
-
-
-def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("demo"),
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Your films; default: phantoms.")
-    ] = None,
-    pair: Annotated[str, typer.Option("--pair", help="LR:HR size.")] = "64:256",
-    minutes: Annotated[float, typer.Option(help="Training time.")] = 2.5,
-    overwrite: Overwrite = False,
-) -> None:
-    """Train, compare, export and draw, from films to a picture, in a few minutes."""
-    with tensorflow():
-        from xraysr.demo import demo as run
-
-    try:
-        run(out, data, pair, minutes, overwrite=overwrite)
-    except KeyboardInterrupt:
-        print("Stopped. Run it again with --overwrite.", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
