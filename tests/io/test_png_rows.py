@@ -33,6 +33,14 @@ def test_a_row_too_few_is_seen():
         check_rows(grey(7, 6 * row))
 
 
+@pytest.mark.parametrize("kept", [8, 20, 28])
+def test_a_file_that_ends_in_its_header_is_truncated(kept, tmp_path):
+    path = tmp_path / "film.png"
+    path.write_bytes(grey(1, 19)[:kept])
+    with pytest.raises(BadImageError, match=r"film\.png: truncated \(the PNG has no end\)"):
+        read(path)
+
+
 def test_the_passes_of_an_interlaced_image_add_up():
     """9 x 7 pixels in the seven passes of Adam7, counted by hand from its pattern."""
     pattern = np.array([[1, 6, 4, 6, 2, 6, 4, 6], [7] * 8, [5, 6] * 4, [7] * 8,

@@ -17,6 +17,7 @@ from xraysr.errors import BadImageError
 
 MARKER = b"\x89PNG\r\n\x1a\n"
 END = b"IEND\xaeB`\x82"
+HEAD = 29  # bytes of marker and header
 PIECE = 1 << 20
 SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 # The passes of an interlaced image (section 8.2): first column and row, steps between them.
@@ -56,7 +57,9 @@ class Head:
 
 
 def head_of(data: bytes) -> Head:
-    """Raises `struct.error` if the file ends before."""
+    """Raises BadImageError if the file ends before."""
+    if len(data) < HEAD:
+        raise BadImageError("truncated (the PNG has no end)")
     width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
     return Head(width, height, depth, colour, bool(interlaced))
 
@@ -85,7 +88,7 @@ def significant_bits(data: bytes) -> int | None:
     """What the chunk sBIT says of the first sample; None where there is none or it makes no sense.
 
     Raises:
-        struct.error: if the file ends before.
+        BadImageError: if the file ends before.
     """
     head = head_of(data)
     for kind, chunk in _chunks(data):
