@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,13 @@ from PIL import Image
 
 from xraysr.data.fit import load_hr
 from xraysr.data.pipeline import StoredPair
+from xraysr.degradation import AS_FOUND, DEFAULT
 from xraysr.errors import UserError
 from xraysr.evaluation.evaluate import enlarge, evaluate, to_float
 from xraysr.evaluation.metrics import added_detail, lr_consistency, psnr, ssim
 from xraysr.films.finder import Film
 from xraysr.films.index import index_films
+from xraysr.io import Radiograph, read, write
 from xraysr.lanczos import degrade, resize
 from xraysr.models import SRResNet
 from xraysr.models.open import save_generator
@@ -47,6 +51,23 @@ def test_rows_are_interpolations_first_then_models(films, untrained):
     assert [each.name for each in report.films] == [each.name for each in films]
     assert [each.patient for each in report.films] == [each.patient for each in films]
     assert report.pair == Pair.parse("16:64") and report.skipped == ()
+
+
+def test_the_report_says_how_lr_was_made(films, tmp_path):
+    assert evaluate({}, films, "16:64").degradation == DEFAULT
+
+    def halved(hr, lr_size):
+        return hr[::4, ::4] / 2
+
+    own = evaluate({}, films, "16:64", degradation=halved)
+    assert own.degradation.endswith("halved") and own.degradation in own.title
+    lr = tmp_path / "lr.png"
+    hr = read(films[0].path)
+    write(lr, Radiograph(hr.pixels[::4, ::4], hr.bits))
+    found = evaluate({}, [replace(films[0], lr_path=lr)], "16:64")
+    assert found.degradation == AS_FOUND
+    found.save(tmp_path / "scores.json")
+    assert json.loads((tmp_path / "scores.json").read_text())["degradation"] == AS_FOUND
 
 
 def test_an_untrained_generator_scores_as_lanczos(films, untrained):

@@ -57,6 +57,16 @@ def test_an_address_needs_a_folder_for_the_copies(short, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_patients_come_from_the_users_table(film_folder, short, tmp_path):
+    table = tmp_path / "films.csv"
+    names = [path.name for path in sorted(film_folder.rglob("*.png"))]
+    table.write_text("file,who\n" + "".join(f"{name},P{n}\n" for n, name in enumerate(names)))
+    films = RunFilms.load(replace(short, patients=str(table), patient_column="who"), film_folder)
+    assert {film.patient for film in films.index.films} == {f"P{n}" for n in range(len(names))}
+    with pytest.raises(UserError, match="patient_column must be a column"):
+        RunFilms.load(replace(short, patients=str(table)), film_folder)
+
+
 def test_validation_films_are_spread_over_the_split(film_folder, short, monkeypatch):
     monkeypatch.setattr("xraysr.training.films.MAX_VALIDATION_FILMS", 1)
     films = RunFilms.load(short, film_folder)

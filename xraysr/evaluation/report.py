@@ -105,7 +105,7 @@ class Report:
         return (
             f"{self.pair}: {len(self.films)} films of {len(set(self._patients()))} patients, "
             f"{', '.join(map(str, self.bits))} bit, "
-            f"HR {self.pair.hr[0]}x{self.pair.hr[1]}, LR by {self.degradation}, "
+            f"HR {self.pair.hr[0]}x{self.pair.hr[1]}, LR: {self.degradation}; "
             f"border {self.pair.scale} px cropped; added: mean detail in grey levels of 8 bit"
         )
 

@@ -151,6 +151,11 @@ class TrainConfig:
     seed: int = setting(0, "Seed of initial weights and of the order of the data.", least=0)
     resplit: bool = setting(False, "Merge the split folders and split anew by patient.")
     allow_shared_patients: bool = setting(False, "Accept patients in both train and test.")
+    patients: str | None = setting(None, "CSV file that says whose each film is.")
+    patient_column: str | None = setting(None, "Its column of patients. Default: told by its name.")
+    path_column: str | None = setting(
+        None, "Its column of paths of films. Default: told by its name."
+    )
 
     def __post_init__(self) -> None:
         self._set("pair", Pair.parse(self.pair))

@@ -71,7 +71,12 @@ class RunFilms:
         not_copied: list[Skipped] = []
         folder = Path(data) if not is_remote(data) else _copied(str(data), cache, not_copied)
         index = index_films(
-            folder, resplit=config.resplit, allow_shared_patients=config.allow_shared_patients
+            folder,
+            resplit=config.resplit,
+            allow_shared_patients=config.allow_shared_patients,
+            patients=config.patients,
+            patient_column=config.patient_column,
+            path_column=config.path_column,
         )
         films, validation = index.require("train"), index.require("val")
         validation = validation[:: -(-len(validation) // MAX_VALIDATION_FILMS)]
