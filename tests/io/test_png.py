@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from xraysr.errors import BadImageError
-from xraysr.io.png_rows import check_rows
+from xraysr.io import read
+from xraysr.io.png import check_rows
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
