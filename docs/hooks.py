@@ -7,14 +7,11 @@ exist elsewhere (README, changelog, notebooks, the kits' READMEs) are taken from
 from __future__ import annotations
 
 import base64
-import inspect
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ from nbclient import NotebookClient
 import xraysr
 from xraysr.films.layouts import LAYOUTS
 from xraysr.presets import ModelCard, names
+from xraysr.training.config import settings_table
 
 ROOT = Path(__file__).resolve().parents[1]
 # Pages of the site that are files elsewhere in the repository.
@@ -76,10 +74,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Fills in the tables, and sends mkdocstrings to where a public name is defined."""
-    tables = {"settings": _settings, "commands": _commands, "layouts": _layouts}
+    tables = {"settings": settings_table, "commands": _commands, "layouts": _layouts}
     for marker, table in tables.items():
         if f"<!-- {marker} -->" in markdown:
-            markdown = markdown.replace(f"<!-- {marker} -->", "\n".join(table()))
+            markdown = markdown.replace(f"<!-- {marker} -->", table())
     return API.sub(_home, markdown)
 
 
@@ -162,45 +160,29 @@ def _printed(output: nbformat.NotebookNode, folder: str) -> str:
 # Tables
 
 
-def _settings() -> Iterator[str]:
-    """Every field of `TrainConfig` with its default and what its docstring says."""
-    told = _arguments(xraysr.TrainConfig)
-    yield "| setting | type | default | |"
-    yield "|---|---|---|---|"
-    for each in fields(xraysr.TrainConfig):
-        default = "required" if each.default is MISSING else f"`{each.default!r}`"
-        kind = str(each.type).replace("|", "\\|")
-        yield f"| `{each.name}` | `{kind}` | {default} | {told[each.name]} |"
-
-
-def _arguments(thing: type) -> dict[str, str]:
-    """What the Args section of a docstring says of each argument."""
-    section = inspect.getdoc(thing).split("Args:\n")[1].split("\n\n")[0]
-    parts = re.split(r"^    (\w+): ", section, flags=re.MULTILINE)[1:]
-    return {n: " ".join(text.split()) for n, text in zip(parts[::2], parts[1::2], strict=True)}
-
-
-def _layouts() -> Iterator[str]:
+def _layouts() -> str:
     """The layouts of films that are known, and what each cannot tell."""
-    for name, note in dict.fromkeys((each.name, each.note) for each in LAYOUTS):
-        yield f"| {name} | {note} |"
+    known = dict.fromkeys((each.name, each.note) for each in LAYOUTS)
+    return "\n".join(f"| {name} | {note} |" for name, note in known)
 
 
-def _commands() -> Iterator[str]:
+def _commands() -> str:
     """Every command with its arguments and options, as `--help` says them."""
     from xraysr.cli import app
 
+    lines: list[str] = []
     for name, command in sorted(typer.main.get_command(app).commands.items()):
         words = {each: "/".join([*each.opts, *each.secondary_opts]) for each in command.params}
         arguments = [each for each in words if each.param_type_name == "argument"]
-        yield from (f"## xraysr {name}", "", command.help or "", "", "```sh")
-        yield " ".join(["xraysr", name, *map(_usage, arguments), "[OPTIONS]"])
-        yield from ("```", "", "| | default | |", "|---|---|---|")
+        usage = " ".join(["xraysr", name, *map(_usage, arguments), "[OPTIONS]"])
+        lines += [f"## xraysr {name}", "", command.help or "", "", "```sh", usage, "```", ""]
+        lines += ["| | default | |", "|---|---|---|"]
         for each, word in words.items():
             default = "required" if each.required else _default(each.default)
             shown = word.upper() if each in arguments else word
-            yield f"| `{shown}` | {default} | {each.help or ''} |"
-        yield ""
+            lines.append(f"| `{shown}` | {default} | {each.help or ''} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _usage(argument: Any) -> str:
