@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import xraysr.cli
+from xraysr.cli.options import as_flags
 from xraysr.io import Radiograph, read, write
 from xraysr.presets.card import tflite_path
 from xraysr.spec import ModelSpec
@@ -253,6 +254,17 @@ def test_upscale_needs_no_output_for_one_film(run, trained, tmp_path):
     assert read(tmp_path / "film_x4.png").size == (32, 32)
     assert_refused(run("upscale", trained["tflite"], source), "film_x4.png exists")
     assert_refused(run("upscale", trained["tflite"], source, source), "name one with out")
+
+
+def test_what_functions_call_arguments_are_flags_at_the_command_line(run, tmp_path):
+    pixels = np.random.default_rng(0).integers(3000, size=(24, 24), dtype=np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    result = run("upscale", tflite_path("edge-x4"), tmp_path / "a.png")
+    assert "notice range-12-in-16" in result.err
+    assert "--bits 12" in result.err and "bits=12" not in result.err
+    result = run("upscale", tflite_path("edge-x4"), tmp_path / "a.png", "--overwrite", "--bits", 12)
+    assert "range-12-in-16" not in result.err
+    assert as_flags("x. Pass value_range, or allow_all=True") == "x. Pass --range, or --allow-all"
 
 
 def test_upscale_prints_and_counts_notices_and_strict_skips(run, tmp_path):

@@ -12,9 +12,8 @@ from xraysr.evaluation.metrics import lr_consistency
 from xraysr.io import Radiograph, read, write
 from xraysr.lanczos import degrade
 from xraysr.phantom.film import make_phantom
-from xraysr.spec import ModelSpec
-from xraysr.upscale import Upscaler, load
-from xraysr.upscale.options import UpscaleOptions, consistency_notice, levels_notice
+from xraysr.upscale import load
+from xraysr.upscale.options import UpscaleOptions
 
 
 @pytest.fixture
@@ -61,37 +60,3 @@ def test_all_that_changes_pixels_changes_the_maker(upscaler):
     assert len(set(makers)) == len(asked)
     for same in ({"maps": True}, {"strict": True}, {"tile": 200}):
         assert UpscaleOptions(**same).provenance(upscaler).maker == makers[0]
-
-
-SCORES = {"nih": {"32:128": {"lr_consistency": 52.0}, "64:256": {"lr_consistency": 55.0}}}
-
-
-@pytest.mark.parametrize(
-    ("scores", "decibels", "noticed"),
-    [
-        (SCORES, 25, True),
-        (SCORES, 45, False),
-        ({}, 25, True),
-        ({}, 35, False),
-        ({"n": 3}, 20, True),
-    ],
-)
-def test_far_less_lr_consistency_than_usual_is_noticed(scores, decibels, noticed):
-    spec = ModelSpec("m", 4, receptive_radius=1, weights_sha256="", scores=scores)
-    notice = consistency_notice(spec, decibels)
-    assert (notice is not None) == noticed
-    if notice:
-        assert notice.code == "lr-consistency" and f"{decibels}.0 dB" in notice.text
-        assert ("52 dB are usual" in notice.text) == (scores is SCORES)
-
-
-def test_fewer_levels_than_the_film_has_are_noticed(repeat):
-    runtime = repeat(2)
-    runtime.levels = 256
-    deep, flat = (Radiograph(np.zeros((4, 4), np.float32), bits) for bits in (12, 8))
-    notice = levels_notice(Upscaler(runtime), deep)
-    assert notice.code == "int8-levels" and "256" in notice.text and "4096" in notice.text
-    assert levels_notice(Upscaler(runtime), flat) is None
-    assert levels_notice(Upscaler(repeat(2)), deep) is None
-    said = UpscaleOptions().provenance(Upscaler(runtime)).text
-    assert "int8 with 256 grey levels" in said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import NoReturn
 
@@ -15,6 +14,7 @@ from xraysr.cli.evaluate import evaluate
 from xraysr.cli.export import export
 from xraysr.cli.films import films
 from xraysr.cli.info import info
+from xraysr.cli.options import as_flags
 from xraysr.cli.presets import models
 from xraysr.cli.training import runs, train
 from xraysr.cli.upscale import upscale
@@ -60,11 +60,5 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    # What a function calls overwrite=True is a flag here.
-    message = re.sub(r"\b[a-z_]+=True\b", lambda said: _flag(said[0]), message)
-    print("xraysr:", " ".join(message.splitlines()), file=sys.stderr)
+    print("xraysr:", " ".join(as_flags(message).splitlines()), file=sys.stderr)
     sys.exit(1)
-
-
-def _flag(argument: str) -> str:
-    return "--" + argument.removesuffix("=True").replace("_", "-")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,12 @@ def row_name(model: str, others: list[str]) -> str:
     """The stem of a model's file, or its path where two would be the same."""
     stem = Path(model).stem
     return stem if [Path(other).stem for other in others].count(stem) == 1 else model
+
+
+def as_flags(text: str) -> str:
+    """`text` with arguments of functions as flags: overwrite=True is --overwrite."""
+    text = re.sub(r"\b([a-z_]+)=True\b", lambda said: "--" + said[1].replace("_", "-"), text)
+    return re.sub(r"\b(bits|page)=(\d+)", r"--\1 \2", text).replace("value_range", "--range")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from xraysr.cli.options import INTERRUPTED, ModelArgument, Overwrite, tensorflow
+from xraysr.cli.options import INTERRUPTED, ModelArgument, Overwrite, as_flags, tensorflow
 from xraysr.errors import UserError
 from xraysr.upscale.options import UpscaleOptions
 
@@ -113,6 +113,6 @@ def upscale(
     for line in summary.lines():
         print(line)
     for line in summary.remarks():
-        print(line, file=sys.stderr)
+        print(as_flags(line), file=sys.stderr)
     if summary.skipped:
         raise typer.Exit(1)

@@ -21,7 +21,8 @@ from xraysr.io import Notice, Radiograph, read_frames, strip_writer
 from xraysr.io.strips import StripWriter
 from xraysr.upscale.data_consistency import Consistency
 from xraysr.upscale.maps import MAPS, added_detail, map_files, write_maps
-from xraysr.upscale.options import UpscaleOptions, consistency_notice, levels_notice
+from xraysr.upscale.notices import consistency_notice, levels_notice
+from xraysr.upscale.options import UpscaleOptions
 from xraysr.upscale.upscaler import Upscaler
 
 PIECE = 1 << 22  # pixels that are checked and written at once

@@ -1,18 +1,18 @@
-"""`UpscaleOptions`: what is asked for beyond enlarging, whatever model and film it is for."""
+"""`UpscaleOptions`: what is asked for beyond enlarging, whatever model and film it is for.
+
+The command line makes its flags of them, so importing this costs nothing.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from xraysr.errors import UserError
-from xraysr.io import Notice, Provenance, Radiograph
-from xraysr.spec import ModelSpec
-from xraysr.upscale.data_consistency import ConsistentRuntime
-from xraysr.upscale.ensemble import DeviationRuntime, EnsembleRuntime
-from xraysr.upscale.upscaler import Runtime, Upscaler
 
-FAR_BELOW = 15.0  # dB of LR-consistency below what a model reaches on its own films
-LEAST = 30.0  # dB, for a model whose card does not say what it reaches
+if TYPE_CHECKING:
+    from xraysr.io import Provenance
+    from xraysr.upscale.upscaler import Runtime, Upscaler
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,10 @@ class UpscaleOptions:
 
     def applied(self, upscaler: Upscaler) -> Upscaler:
         """`upscaler` with what was asked for around its network."""
+        from xraysr.upscale.data_consistency import ConsistentRuntime
+        from xraysr.upscale.ensemble import EnsembleRuntime
+        from xraysr.upscale.upscaler import Upscaler
+
         runtime: Runtime = upscaler.runtime
         if self.ensemble:
             runtime = EnsembleRuntime(runtime)
@@ -63,12 +67,16 @@ class UpscaleOptions:
 
     def unsure(self, upscaler: Upscaler) -> Upscaler:
         """What gives the standard deviation over eight views in place of an image."""
+        from xraysr.upscale.ensemble import DeviationRuntime
+        from xraysr.upscale.upscaler import Upscaler
+
         return Upscaler(DeviationRuntime(upscaler.runtime), self.tile or upscaler.tile)
 
     def provenance(self, upscaler: Upscaler, source_sha256: str = "") -> Provenance:
         """What an output says of how it was made; its `maker` is the same for the same pixels."""
-        spec = upscaler.spec
-        levels = grey_levels(upscaler)
+        from xraysr.io import Provenance
+
+        spec, levels = upscaler.spec, upscaler.levels
         said = {
             "faithful": self.faithful,
             "ensemble": self.ensemble,
@@ -86,46 +94,3 @@ class UpscaleOptions:
             options=options,
             source_sha256=source_sha256,
         )
-
-
-def grey_levels(upscaler: Upscaler) -> int | None:
-    """How many grey levels the model tells apart; None where it computes in floats."""
-    return getattr(upscaler.runtime, "levels", None)
-
-
-def levels_notice(upscaler: Upscaler, film: Radiograph) -> Notice | None:
-    """That a model has fewer grey levels than the film."""
-    levels = grey_levels(upscaler)
-    if levels is None or 1 << film.bits <= levels:
-        return None
-    return Notice(
-        "int8-levels",
-        f"{upscaler.spec.name} is whole in int8 and tells {levels} grey levels apart, of which "
-        f"the film has {1 << film.bits}: export it with int8 weights only (dynamic), or in float",
-    )
-
-
-def consistency_notice(spec: ModelSpec, decibels: float) -> Notice | None:
-    """That SR contradicts the film far more than this model's results do."""
-    usual = _usual_consistency(spec)
-    least = LEAST if usual is None else usual - FAR_BELOW
-    if decibels >= least:
-        return None
-    reached = "" if usual is None else f", where {usual:.0f} dB are usual for {spec.name}"
-    return Notice(
-        "lr-consistency",
-        f"reduced again, SR agrees with the film to {decibels:.1f} dB only{reached}: the film may "
-        "be read wrongly, or be unlike those of the training",
-    )
-
-
-def _usual_consistency(spec: ModelSpec) -> float | None:
-    """The lowest mean in dB that the card gives, over data sets and pairs."""
-    found = [
-        scores["lr_consistency"]
-        for pairs in spec.scores.values()
-        if isinstance(pairs, dict)
-        for scores in pairs.values()
-        if isinstance(scores, dict) and isinstance(scores.get("lr_consistency"), int | float)
-    ]
-    return min(found, default=None)

@@ -73,6 +73,11 @@ class Upscaler:
         """HR pixels per LR pixel."""
         return self.spec.scale
 
+    @property
+    def levels(self) -> int | None:
+        """How many grey levels the model tells apart; None where it computes in floats."""
+        return getattr(self.runtime, "levels", None)
+
     def __call__(self, image: Image) -> Image:
         """Enlarges `image` by `scale`.
 
