@@ -133,6 +133,16 @@ def test_it_upscales_as_this_environment_does(device, trained, tmp_path, name, b
     assert_same(target, EdgeUpscaler(trained["tflite"])(read(source)))
 
 
+def test_it_tells_what_is_there_and_what_needs_more(device):
+    done = device.run("xraysr", "info", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["packages"]["tensorflow"] == "not installed"
+    assert found["presets"]["edge-x4"] == "runs without TensorFlow"
+    done = device.run("xraysr", "train", "--pair", "8:32", "--data", ".", "--out", "run")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+
+
 def test_without_pydicom_a_dicom_film_is_named_and_the_others_are_done(device, trained, tmp_path):
     """In one line: what is missing, and no traceback."""
     if device.run("python", "-c", "import pydicom").returncode == 0:

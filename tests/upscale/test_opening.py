@@ -149,3 +149,22 @@ def test_the_highest_version_of_a_served_model(trained, tmp_path):
 def test_an_address_goes_to_the_server(monkeypatch, address):
     monkeypatch.setattr("xraysr.upscale.remote.connect", lambda target: ("connected", target))
     assert load(address) == ("connected", address)
+
+
+def test_a_keras_model_without_a_card_is_loaded_from_file_and_from_memory(tmp_path):
+    import keras
+
+    lr = keras.Input((None, None, 1))
+    enlarged = keras.layers.Conv2DTranspose(1, 3, 3, bias_initializer="ones")(lr)  # not clipped
+    model = keras.Model(lr, enlarged, name="mine")
+    model.save(tmp_path / "mine.keras")
+    image = np.random.default_rng(4).random((7, 9), dtype=np.float32)
+    expected = np.clip(np.asarray(model(image[None, ..., None])), 0, 1)[0, ..., 0]
+    for upscaler in (load(model), load(tmp_path / "mine.keras")):
+        assert (upscaler.scale, upscaler.spec.receptive_radius) == (3, 0)
+        np.testing.assert_allclose(upscaler(image), expected, atol=1e-6)
+
+
+def test_what_is_no_model_at_all_is_named():
+    with pytest.raises(UserError, match="a path, the name of a preset or a keras.Model.*float"):
+        load(4.0)

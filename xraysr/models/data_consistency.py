@@ -136,8 +136,7 @@ class ConsistentGenerator(SRNetwork):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        for name in ("scale", "depth", "width"):
-            del config[name]
+        del config["scale"]  # the generator's own
         generator = keras.saving.serialize_keras_object(self.generator)
         return {**config, "generator": generator, "rounds": self.faithful.rounds}
 

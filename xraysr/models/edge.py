@@ -9,11 +9,11 @@ from keras import ops
 
 from xraysr.lanczos import RADIUS
 from xraysr.models.layers import LanczosUpsample
-from xraysr.models.network import SRNetwork
+from xraysr.models.network import StackedNetwork
 
 
 @keras.saving.register_keras_serializable("xraysr")
-class EdgeGenerator(SRNetwork):
+class EdgeGenerator(StackedNetwork):
     """Enlarges a radiograph by an integer scale with plain convolutions, all at LR size.
 
     3x3 convolutions with ReLU, one to `scale ** 2` channels, and `depth_to_space`; a skip

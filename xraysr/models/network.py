@@ -18,32 +18,21 @@ class SRNetwork(keras.Model):
 
     Args:
         scale: HR pixels per LR pixel, 2 to 8.
-        depth: How many of its repeated layers there are, 1 or more; None if it has no such.
-        width: Feature channels, 8 or more; None if that says nothing of it.
 
     Input shape: (batch, height, width, 1), float32 in [0, 1], any height and width.
     Output shape: (batch, scale height, scale width, 1), float32, clipped to [0, 1] unless
     `training=True`.
     """
 
-    def __init__(
-        self, scale: int, depth: int | None = None, width: int | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, scale: int, **kwargs: Any) -> None:
         # Each layer casts for itself: under mixed precision the skip stays float32.
         super().__init__(autocast=False, **kwargs)
-        name = type(self).__name__
         if not isinstance(scale, int) or not MIN_SCALE <= scale <= MAX_SCALE:
             raise ValueError(
-                f"{name} needs an integer scale from {MIN_SCALE} to {MAX_SCALE}. "
+                f"{type(self).__name__} needs an integer scale from {MIN_SCALE} to {MAX_SCALE}. "
                 f"Received: scale={scale}"
             )
-        if (depth is not None and depth < 1) or (width is not None and width < 8):
-            raise ValueError(
-                f"{name} needs depth >= 1 and width >= 8. Received: depth={depth}, width={width}"
-            )
         self.scale = scale
-        self.depth = depth
-        self.width = width
 
     @classmethod
     def for_pair(cls, pair: Pair | str, **arguments: Any) -> Self:
@@ -63,12 +52,30 @@ class SRNetwork(keras.Model):
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "scale": self.scale,
-            "depth": self.depth,
-            "width": self.width,
-        }
+        return {**super().get_config(), "scale": self.scale}
+
+
+class StackedNetwork(SRNetwork):
+    """An `SRNetwork` of `depth` repeated layers, `width` channels wide.
+
+    Args:
+        scale: HR pixels per LR pixel, 2 to 8.
+        depth: How many of its repeated layers there are, 1 or more.
+        width: Feature channels, 8 or more.
+    """
+
+    def __init__(self, scale: int, depth: int, width: int, **kwargs: Any) -> None:
+        super().__init__(scale, **kwargs)
+        if depth < 1 or width < 8:
+            raise ValueError(
+                f"{type(self).__name__} needs depth >= 1 and width >= 8. "
+                f"Received: depth={depth}, width={width}"
+            )
+        self.depth = depth
+        self.width = width
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "depth": self.depth, "width": self.width}
 
 
 class AdaptedNetwork(SRNetwork):

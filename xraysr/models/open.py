@@ -11,14 +11,14 @@ import keras
 from xraysr.errors import UserError
 from xraysr.files import whole_file
 from xraysr.models.edge import EdgeGenerator
-from xraysr.models.network import SRNetwork
+from xraysr.models.network import SRNetwork, StackedNetwork
 from xraysr.models.probe import probe_radius, probe_scale
 from xraysr.models.srresnet import SRResNet
 from xraysr.models.weights import load_weights, round_weights, save_weights, weights_sha256
 from xraysr.presets.card import REINSTALL, ModelCard, choices, names, weights_path
 from xraysr.spec import ModelSpec
 
-GENERATORS: dict[str, type[SRNetwork]] = {"srresnet": SRResNet, "edge": EdgeGenerator}
+GENERATORS: dict[str, type[StackedNetwork]] = {"srresnet": SRResNet, "edge": EdgeGenerator}
 UNKNOWN = "unknown: the model came without a card"
 
 
@@ -41,6 +41,11 @@ def open_model(target: str | Path | keras.Model) -> tuple[keras.Model, ModelSpec
     if isinstance(target, keras.Model):
         model = _generator_of(target)
         return model, describe(model, model.name)
+    if not isinstance(target, str | Path):
+        raise UserError(
+            "A model is a path, the name of a preset or a keras.Model. "
+            f"Received: {type(target).__name__}"
+        )
     path = Path(target)
     if not path.exists():
         if str(target) not in names():

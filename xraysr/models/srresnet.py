@@ -10,12 +10,12 @@ from keras import ops
 
 from xraysr.lanczos import RADIUS
 from xraysr.models.layers import LanczosUpsample, ResidualBlock, SubpixelUpsample
-from xraysr.models.network import SRNetwork
+from xraysr.models.network import StackedNetwork
 from xraysr.pair import prime_factors
 
 
 @keras.saving.register_keras_serializable("xraysr")
-class SRResNet(SRNetwork):
+class SRResNet(StackedNetwork):
     """Enlarges a radiograph by an integer scale.
 
     Residual blocks at LR size, one `depth_to_space` stage for each prime factor of the scale,

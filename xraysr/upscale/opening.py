@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from xraysr.errors import UserError
 from xraysr.presets.card import choices, names, tflite_path
@@ -16,7 +17,7 @@ FORMATS = (
 ADDRESSES = ("http://", "https://", "grpc://", "grpcs://")
 
 
-def load(target: str | Path) -> Upscaler:
+def load(target: Any) -> Upscaler:
     """Opens a trained generator.
 
     Args:
@@ -25,7 +26,8 @@ def load(target: str | Path) -> Upscaler:
             taken; the address of a TF Serving server, see `xraysr.upscale.remote.connect`; where
             there is no such path, the name of a preset that comes with the package, such as
             "base-x4". Where TensorFlow is not installed, the edge presets open as the `.tflite`
-            files that ship beside them.
+            files that ship beside them. Or a Keras model that enlarges, as it is in memory. A
+            model without a card gets one, see `xraysr.models.open_model`.
 
     Raises:
         UserError: if there is no such model, or it cannot be read or reached.
@@ -38,7 +40,11 @@ def load(target: str | Path) -> Upscaler:
         from xraysr.upscale.remote import connect
 
         return connect(str(target))
-    return Upscaler(_runtime(Path(target)))
+    if isinstance(target, str | Path):
+        return Upscaler(_runtime(Path(target)))
+    from xraysr.upscale.runtimes import KerasRuntime
+
+    return Upscaler(KerasRuntime.open(target))
 
 
 def _runtime(path: Path) -> Runtime:

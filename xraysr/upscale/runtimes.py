@@ -30,8 +30,8 @@ class KerasRuntime:
         self._graph = tf.function(as_network(generator, spec).call, input_signature=[signature])
 
     @classmethod
-    def open(cls, target: str | Path) -> Self:
-        """The generator of a `.keras` file, a run folder or a preset."""
+    def open(cls, target: Any) -> Self:
+        """The generator of a `.keras` file, a run folder, a preset, or a Keras model."""
         need_tensorflow(target)
         from xraysr.models import open_model
 
