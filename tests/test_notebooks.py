@@ -28,7 +28,7 @@ SAID = {
         "version 2: base-x4",
         "out/film.png.json",
         "inbox/quarantine/broken.png.reason.txt",
-        "Detail may be synthetic",
+        "detail may be synthetic",
     ],
 }
 
