@@ -50,7 +50,7 @@ def training_batches(
         crop: Side of the LR crop in pixels, None for whole films.
         flips: Mirror half of them left to right. Leave off where laterality matters.
         seed: The same seed gives the same batches.
-        first_step: Number of steps to pass over, for a run that resumes.
+        first_step: Number of steps to skip, for a run that resumes.
         pipeline: (index, count) of this process among those that read.
         replicas: Devices this process feeds; the batch of a step comes in that many parts.
 
@@ -103,7 +103,7 @@ def training_batches(
 def _windows(
     caches: Sequence[PairCache], rows: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, lr_size: Size
 ) -> Batch:
-    """Windows of LR and HR at the same place, cut on the host; no more than they is read.
+    """Windows of LR and HR at the same place, cut on the host; nothing else is read.
 
     Args:
         caches: Their rows, one after the other, are what `rows` counts.

@@ -128,8 +128,8 @@ class DiskCache:
             pipeline: (index, count) of this process among those that fill the cache.
 
         Raises:
-            UserError: if the cache cannot be written, is damaged, or another process leaves its
-                shards undone.
+            UserError: if the cache cannot be written, is damaged, or another process does not
+                write its shards.
         """
         make_folder(self.folder)
         index, count = pipeline
@@ -222,7 +222,7 @@ class DiskCache:
             yield StoredPair(self.films[film], lr[row], hr[row], bits)
 
     def _wait_for(self, shard: Shard, worker: int) -> None:
-        """Returns when the shard is there; any new shard renews the patience."""
+        """Returns when the shard is there; any new shard restarts the wait."""
         seen, since = -1, time.monotonic()
         while not shard.path.is_dir():
             there = sum(each.path.is_dir() for each in self.shards)

@@ -137,7 +137,7 @@ def _walk(address: str) -> Iterator[str]:
 
 
 def _copy(file: RemoteFile) -> Skipped | str | None:
-    """Copies one file unless it is there, or is no film; says why it could not or did not.
+    """Copies one file unless it is there, or is not a film; says why it could not or did not.
 
     In either case no old copy stays.
     """
@@ -169,7 +169,7 @@ def _copy(file: RemoteFile) -> Skipped | str | None:
 
 
 def _no_film(start: bytes) -> str | None:
-    """Why a file that begins with `start` is no film, as the finder says it of a local one."""
+    """Why a file that begins with `start` is not a film, as the finder says it of a local one."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(start)
         file.flush()

@@ -52,7 +52,7 @@ class Target:
         return cls(out / name / str(version), format)
 
     def check(self, overwrite: bool) -> None:
-        """Refuses to replace what is no earlier export, and unasked whatever exists."""
+        """Refuses to replace what is not an earlier export, and unasked whatever exists."""
         refuse_existing(self.path, overwrite)
         served = self.format == "saved_model"
         earlier = (self.path / "saved_model.pb").is_file() if served else self.path.is_file()
@@ -72,7 +72,7 @@ class Target:
 
 
 def versions(folder: Path) -> list[int]:
-    """The versions of a served model, in no order."""
+    """The versions of a served model, unordered."""
     if not folder.is_dir():
         return []
     return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]

@@ -1,4 +1,4 @@
-"""Finds the films of a folder tree, and names what is none.
+"""Finds the films of a folder tree, and names what is left out.
 
 `walk` says which files are films; here they get a name, a patient, a label and the split of the
 folder they lie in.
@@ -21,7 +21,7 @@ from xraysr.films.table import PatientTable
 from xraysr.films.walk import Skipped, stem_of, walk_films
 
 PAIR_FOLDER = re.compile(r"\d+x\d+(_\d+x\d+)?")
-MOST_LABELS = 30  # with more of them, the folders are no classes
+MOST_LABELS = 30  # with more of them, the folders are not classes
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def find_films(
     *,
     seen: Callable[[Path], None] = lambda path: None,
 ) -> tuple[list[Film], list[Skipped]]:
-    """Films below `root`, sorted by path, and the files that are none.
+    """Films below `root`, sorted by path, and the files that are not films.
 
     The split of a film is that of the folder it lies in, empty outside of split folders.
 
@@ -69,7 +69,7 @@ def find_films(
         seen: Called with each path that was looked at, for a progress display.
 
     Raises:
-        UserError: if `root` is no folder, or the table names none of its films.
+        UserError: if `root` is not a folder, or the table names none of its films.
     """
     films, skipped = (_paired if is_pair_folder(root) else _scanned)(root, table, seen)
     return _named(root, films), skipped

@@ -58,7 +58,7 @@ class Header:
     size: tuple[int, int] | None = None
 
     def not_a_film(self) -> str | None:
-        """Why the file is no radiograph; None where it may be one."""
+        """Why the file is not a radiograph; None where it may be one."""
         if self.sop_class == DIRECTORY:
             return "a DICOM directory"
         below = self.sop_class.removeprefix(CLASSES) + "."

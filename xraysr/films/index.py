@@ -1,6 +1,6 @@
 """`FilmIndex`: every film of a folder tree with its patient, label and split.
 
-Whatever is no film is listed in `skipped` with the reason.
+Whatever is not a film is listed in `skipped` with the reason.
 """
 
 from __future__ import annotations

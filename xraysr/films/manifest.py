@@ -122,7 +122,7 @@ def load_manifest(folder: Path) -> Manifest | None:
     A journal stands for an unfinished run; its last line may be torn and is then ignored.
 
     Raises:
-        UserError: if the manifest is no manifest of xraysr.
+        UserError: if the manifest is not a manifest of xraysr.
     """
     journal, manifest = folder / JOURNAL, folder / MANIFEST
     try:

@@ -104,7 +104,7 @@ def survey_films(
         track: Wraps the iteration over the films while their headers are read.
 
     Raises:
-        UserError: if `root` is no folder of films, or the table cannot be used.
+        UserError: if `root` is not a folder of films, or the table cannot be used.
     """
     films, skipped = read_films(root, patients, patient_column, path_column, seen)
     found: list[str] = []

@@ -78,7 +78,7 @@ def walk_films(
 ) -> tuple[list[FoundFilm], list[Skipped]]:
     """The films below the folder `root` at any depth, sorted by path, and all else with a reason.
 
-    Links are followed, each folder is read once. Segmentation masks beside films are no films.
+    Links are followed, each folder is read once. Segmentation masks beside films are not films.
 
     Args:
         root: The folder.
@@ -86,7 +86,7 @@ def walk_films(
         seen: Called with each path that was looked at, for a progress display.
 
     Raises:
-        UserError: if `root` is no folder.
+        UserError: if `root` is not a folder.
     """
     root = Path(root)
     if not root.is_dir():
@@ -108,7 +108,7 @@ def walk_films(
 
 
 def examine(path: Path, parts: tuple[str, ...] | None = None) -> FoundFilm | Skipped:
-    """What the file at `path` is: a film, or the reason why it is none.
+    """What the file at `path` is: a film, or the reason why it is not.
 
     Args:
         path: The file; it is only opened if it is a regular one.
@@ -132,7 +132,7 @@ def examine(path: Path, parts: tuple[str, ...] | None = None) -> FoundFilm | Ski
 
 
 def no_film_by_name(parts: tuple[str, ...]) -> str | None:
-    """Why a file with these parts of a path is no film, whatever it holds; else None."""
+    """Why a file with these parts of a path is not a film, whatever it holds; else None."""
     if any(part.startswith(".") or part.lower() in SYSTEM for part in parts):
         return "a hidden or system file"
     try:
@@ -143,7 +143,7 @@ def no_film_by_name(parts: tuple[str, ...]) -> str | None:
 
 
 def no_film_by_kind(kind: str) -> str | None:
-    """Why a file of this `xraysr.io.kind_of` is no film; else None."""
+    """Why a file of this `xraysr.io.kind_of` is not a film; else None."""
     if kind in READABLE:
         return None
     return "not an image" if kind == "unknown" else f"{kind}, which is not read"

@@ -83,7 +83,7 @@ def refuse_unfit(job: Job) -> None:
     Raises:
         BadImageError: if its header is damaged, of another class than a radiograph's, or of
             pixels of one bit.
-        UserError: if its size is no multiple of its source's, or not the one of the provenance.
+        UserError: if its size is not a multiple of its source's, or not the one of the provenance.
     """
     header, provenance = job.like.header, job.like.provenance
     if header is None:

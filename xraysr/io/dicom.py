@@ -67,8 +67,8 @@ def read_dicom(path: str | Path, frame: int | None = None) -> Radiograph:
 
     Raises:
         UserError: if there is no such file, or no such frame in it.
-        BadImageError: if the file is damaged, is no grey image, contradicts itself, holds several
-            frames and none is named, or needs a codec that is not installed.
+        BadImageError: if the file is damaged, is not grey, contradicts itself, holds several frames
+            and none is named, or needs a codec that is not installed.
     """
     path = Path(path)
     film, header, frames = _open(path)

@@ -47,7 +47,7 @@ def parse(file: BinaryIO, **options: Any) -> FileDataset:
         options: As `pydicom.dcmread` takes them.
 
     Raises:
-        BadImageError: if it is no DICOM file, or inflates to too much.
+        BadImageError: if it is not a DICOM file, or inflates to too much.
     """
     try:
         import pydicom  # noqa: F401
@@ -63,7 +63,7 @@ def parse(file: BinaryIO, **options: Any) -> FileDataset:
     film = _read(file, options)
     _name_syntax(film)
     tags = list(film.keys())
-    if PIXELS in tags:  # what was read behind them and lies before is no element
+    if PIXELS in tags:  # what was read behind them and lies before is not an element
         for tag in tags[tags.index(PIXELS) :]:
             if tag < PIXELS:
                 del film[tag]
@@ -74,7 +74,7 @@ def parse(file: BinaryIO, **options: Any) -> FileDataset:
 
 
 def _read(file: BinaryIO, options: dict[str, Any]) -> FileDataset:
-    """As pydicom reads it, without what follows the pixel data where that is no element."""
+    """As pydicom reads it, without what follows the pixel data where that is not an element."""
     from pydicom import dcmread
 
     wants_pixels = not options.get("stop_before_pixels")

@@ -161,7 +161,7 @@ def number(header: Dataset, keyword: str) -> float | None:
     """A number, the first of several, whatever its VR; None where it is missing or empty.
 
     Raises:
-        ValueError: if it is no number.
+        ValueError: if it is not a number.
     """
     value = header.get(keyword)
     if isinstance(value, bytes):

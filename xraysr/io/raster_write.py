@@ -38,7 +38,7 @@ def png(path: Path, job: Job) -> Iterator[Put]:
 
 @contextmanager
 def jpeg(path: Path, job: Job) -> Iterator[Put]:
-    """As `png`, in 8 bits, with a loss that nobody sees."""
+    """As `png`, in 8 bits, with a loss too small to see."""
     if max(job.size) > JPEG_SIDE:
         raise UserError(
             f"A JPEG has at most {JPEG_SIDE} pixels a side. "

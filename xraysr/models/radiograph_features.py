@@ -80,7 +80,7 @@ class RadiographFeatures(keras.Model):
 
     @classmethod
     def shipped(cls, path: str | Path = SHIPPED) -> RadiographFeatures:
-        """The extractor that comes with the package, trained on radiographs; it trains no more.
+        """The extractor that comes with the package, trained on radiographs; it is frozen.
 
         Args:
             path: Weights as `save_features` wrote them, with their card beside them.

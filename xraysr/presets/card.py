@@ -47,7 +47,7 @@ def tflite_path(name: str) -> Path | None:
 
 
 def choices(name: str) -> str:
-    """A sentence on which presets there are, for who asked for `name`, which there is not.
+    """A sentence on which presets there are, for a `name` that is none of them.
 
     Where the family exists at other scales, it names those, and the presets of that scale.
     """
@@ -108,7 +108,7 @@ class ModelCard:
 
     @classmethod
     def load(cls, name: str) -> ModelCard:
-        """The card of the preset `name`; a `UserError` names those there are, or the damage."""
+        """The card of the preset `name`; a `UserError` names all presets, or the damage."""
         if name not in names():
             raise UserError(f"No preset is named {name}. {choices(name)}")
         return cls.read(card_path(name))

@@ -174,7 +174,7 @@ def initialise(generator: keras.Model, init: str) -> None:
         init: A preset's name, a run or a `.keras` file.
 
     Raises:
-        UserError: if there is no such generator, or it is built otherwise.
+        UserError: if there is no such generator, or it is built differently.
     """
     source, _ = open_model(init)
     ours, theirs = _build_of(generator), _build_of(source)

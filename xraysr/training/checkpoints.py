@@ -74,7 +74,7 @@ class Checkpoints:
         if damaged:
             raise UserError(
                 f"No checkpoint in {self.folder} can be read. {'. '.join(damaged)}. "
-                "Put back a copy of the folder, or start anew with overwrite=True."
+                "Put back a copy of the folder, or start again with overwrite=True."
             )
         return damaged
 

@@ -245,7 +245,7 @@ class TrainConfig:
         return 1.0 - self.adversarial_share
 
     def progress(self, step: int, seconds: float) -> float:
-        """How much of the run is behind after `step` steps in `seconds` seconds, 0 to 1."""
+        """How much of the run is done after `step` steps in `seconds` seconds, 0 to 1."""
         if self.minutes is not None:
             return min(seconds / (60 * self.minutes), 1.0)
         assert self.steps is not None
@@ -257,7 +257,7 @@ class TrainConfig:
         A content phase whose end nobody knows yet stays at the peak.
 
         Args:
-            progress: How much of the run is behind, 0 to 1.
+            progress: How much of the run is done, 0 to 1.
             switched: Progress at which the adversarial phase began; None before that.
         """
         assert self.learning_rate is not None

@@ -130,7 +130,7 @@ class Run:
     def data_root(self) -> str:
         """The folder of films the run was begun with."""
         if not (self.path / "data.json").is_file():
-            raise UserError(f"The run in {self.path} ended before it began; start it anew.")
+            raise UserError(f"The run in {self.path} ended before it began; start it again.")
         return str(self.data()["root"])
 
     def sample(self, step: int) -> Path:

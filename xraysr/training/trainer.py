@@ -125,7 +125,7 @@ class Trainer:
 
     @property
     def progress(self) -> float:
-        """How much of the run is behind, 0 to 1."""
+        """How much of the run is done, 0 to 1."""
         return self.config.progress(self.step, self.seconds)
 
     @property
@@ -146,8 +146,8 @@ class Trainer:
         )
         rate = "learning_rate" if self.phase == "content" else "adversarial_learning_rate"
         return DivergedError(
-            f"{what} no longer finite at step {self.step}. {saved} Train anew with a lower {rate}, "
-            "or with clip_norm=1."
+            f"{what} no longer finite at step {self.step}. {saved} Train again with a lower "
+            f"{rate}, or with clip_norm=1."
         )
 
     def _tell(self, event: str) -> None:

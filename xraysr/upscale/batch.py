@@ -21,7 +21,7 @@ from xraysr.upscale.outputs import Job, find_wanted, plan_outputs
 from xraysr.upscale.upscaler import Upscaler
 
 READERS = 2  # films read ahead while one is enlarged
-SHOWN = 10  # films, or files that are none, that are listed one by one
+SHOWN = 10  # films, or files left out, that are listed one by one
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Summary:
         done: What was enlarged.
         skipped: The reason for each film that was skipped.
         kept: Outputs that were there before.
-        left_out: What folders hold that is no film.
+        left_out: What folders hold that is not a film.
     """
 
     done: list[Enlarged] = field(default_factory=list)

@@ -29,7 +29,7 @@ class EdgeUpscaler(Upscaler):
             find out. Give either this or `tile`.
 
     Raises:
-        UserError: if the file is no such model, or the ceiling is too low for the smallest tile.
+        UserError: if the file is not such a model, or the ceiling is too low for the smallest tile.
 
     Example:
         >>> upscaler = EdgeUpscaler("edge-x4.tflite", threads=2, memory_mb=100)

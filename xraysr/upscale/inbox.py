@@ -49,9 +49,9 @@ class Inbox:
     """A folder that films are put into, and the one that their outputs go to.
 
     INBOX/a/film.dcm becomes OUT/a/film.dcm with OUT/a/film.dcm.json, which says what was made of
-    what; what is no DICOM becomes a PNG. The film itself moves to INBOX/processed/a/film.dcm, or
+    what; what is not DICOM becomes a PNG. The film itself moves to INBOX/processed/a/film.dcm, or
     to INBOX/quarantine/a/film.dcm with the reason in film.dcm.reason.txt. Hidden files, names
-    ending in .part or .tmp, links, and what is no film by its content are left alone.
+    ending in .part or .tmp, links, and what is not a film by its content are left alone.
 
     Args:
         folder: The folder to watch, with its subfolders.

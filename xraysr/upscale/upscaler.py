@@ -156,7 +156,7 @@ class Upscaler:
 
 
 def image_rank(image: np.ndarray) -> int:
-    """2 or 4, the axes of an image; refuses what is no float image in [0, 1]."""
+    """2 or 4, the axes of an image; refuses what is not a float image in [0, 1]."""
     if not isinstance(image, np.ndarray) or not np.issubdtype(image.dtype, np.floating):
         kind = getattr(image, "dtype", type(image).__name__)
         raise UserError(

@@ -126,7 +126,7 @@ class Watch:
             time.sleep(min(left, 0.2))
 
     def _poll(self) -> None:
-        """Takes each film that lay there unchanged at the last poll and has not to wait."""
+        """Takes each film that lay there unchanged at the last poll and does not have to wait."""
         try:
             for path in self.inbox.bring_back_grown():
                 log.info("%s: has grown in quarantine, and is tried again", path)

@@ -1,4 +1,4 @@
-"""Where a served model is, and what lets in: `Address` and `Access`. Needs no network."""
+"""Where a served model is, and what grants access: `Address` and `Access`. Needs no network."""
 
 from __future__ import annotations
 

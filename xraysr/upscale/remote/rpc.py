@@ -96,7 +96,7 @@ class RpcConnection:
         try:
             return tf.make_ndarray(outputs[name])
         except (TypeError, ValueError) as error:
-            raise faults.gibberish(self.address, f"a tensor that is none ({error})") from None
+            raise faults.gibberish(self.address, f"an unreadable tensor ({error})") from None
 
     def _ask(self, call: Callable[..., Any], request: Any) -> Any:
         return patiently(self.address, lambda: self._ask_once(call, request))
