@@ -130,6 +130,17 @@ def test_threads_and_memory_reach_the_edge_runtime(folders):
     assert "m.tflite {'threads': 3, 'memory_mb': 80.0}" in more.stdout
 
 
+def test_a_preset_opens_as_tflite_on_a_device(folders):
+    """Where TensorFlow is not installed."""
+    script = "import sys; sys.modules['tensorflow'] = None\n" + WATCH
+    words = ("watch", "edge-x4", *folders, "--once", "--every", 0.01, "--memory-mb", 80)
+    done = subprocess.run(
+        [sys.executable, "-c", script, "", *map(str, words)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "edge-x4.tflite {'threads': 2, 'memory_mb': 80.0}" in done.stdout
+
+
 @pytest.mark.parametrize("option", [("--threads", 1), ("--memory-mb", 100)])
 def test_they_are_refused_for_other_models(folders, option):
     done = watch("http://host:8501/v1/models/edge", *folders, *option)

@@ -42,15 +42,16 @@ def watch(
     from xraysr.upscale.upscaler import Upscaler
     from xraysr.upscale.watch import Watch
 
-    if not model.endswith(".tflite") and (threads, memory_mb) != (None, None):
+    tflite = _tflite_of(model)
+    if tflite is None and (threads, memory_mb) != (None, None):
         raise UserError(f"--threads and --memory-mb are for .tflite models. Received: {model}")
 
     def open_model() -> Upscaler:
         with tensorflow():
-            if model.endswith(".tflite"):
+            if tflite is not None:
                 from xraysr.upscale.edge import EdgeUpscaler
 
-                return EdgeUpscaler(model, threads=threads or 2, memory_mb=memory_mb)
+                return EdgeUpscaler(tflite, threads=threads or 2, memory_mb=memory_mb)
             from xraysr.upscale import load
 
             return load(model)
@@ -72,6 +73,17 @@ def watch(
         raise typer.Exit(INTERRUPTED)
     if once and left:
         raise typer.Exit(1)
+
+
+def _tflite_of(model: str) -> str | None:
+    """The `.tflite` file that opens for `model`, if one does; presets have theirs on a device."""
+    from xraysr.presets.card import tflite_path
+    from xraysr.upscale.runtimes import has_tensorflow
+
+    if model.endswith(".tflite"):
+        return model
+    shipped = None if has_tensorflow() or Path(model).exists() else tflite_path(model)
+    return str(shipped) if shipped else None
 
 
 def _log_to_stderr() -> None:
