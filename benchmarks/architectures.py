@@ -26,7 +26,7 @@ from rich.table import Table
 from xraysr import index_films
 from xraysr.data.batches import training_batches, whole_films
 from xraysr.data.pipeline import PairCache
-from xraysr.evaluation.interpolation import lanczos
+from xraysr.evaluation.evaluate import lanczos
 from xraysr.evaluation.metrics import psnr
 from xraysr.models.layers import LanczosUpsample, ResidualBlock, SubpixelUpsample
 from xraysr.pair import PRESETS, Pair

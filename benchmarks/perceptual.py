@@ -21,16 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from niqe import NIQE
 from rich.table import Table
+from spectrum import NYQUIST, power_spectrum, top_octave_ratio
 
 from xraysr import index_films
 from xraysr.data.pipeline import film_pairs
 from xraysr.evaluation.evaluate import enlarge, to_float
 from xraysr.evaluation.metrics import crop_border, lr_consistency, psnr
-from xraysr.evaluation.niqe import NIQE
 from xraysr.evaluation.perceptual import feature_distance
 from xraysr.evaluation.report import Interval, bootstrap
-from xraysr.evaluation.spectrum import NYQUIST, power_spectrum, top_octave_ratio
 from xraysr.files import make_folder, whole_file, write_json
 from xraysr.films.finder import Film
 from xraysr.films.index import FilmIndex

@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from auc import auc_interval
 from rich.table import Table
 
 from xraysr import index_films
 from xraysr.data.pipeline import film_pairs
 from xraysr.errors import UserError
-from xraysr.evaluation.auc import auc_interval
 from xraysr.evaluation.evaluate import enlarge, to_float
 from xraysr.evaluation.report import Interval
 from xraysr.files import write_json

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from xraysr.evaluation.interpolation import bicubic, lanczos
+from xraysr.evaluation.evaluate import bicubic, lanczos
 
 METHODS = {"bicubic": bicubic, "lanczos": lanczos}
 

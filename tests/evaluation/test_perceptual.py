@@ -9,8 +9,7 @@ import pytest
 
 from xraysr.data.pipeline import film_pairs
 from xraysr.errors import UserError
-from xraysr.evaluation.evaluate import to_float
-from xraysr.evaluation.interpolation import bicubic
+from xraysr.evaluation.evaluate import bicubic, to_float
 from xraysr.evaluation.perceptual import RadiographFeatureDistance, feature_distance
 from xraysr.films.index import index_films
 from xraysr.lanczos import degrade

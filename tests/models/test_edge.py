@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from xraysr.evaluation.interpolation import lanczos
+from xraysr.evaluation.evaluate import lanczos
 from xraysr.models import EdgeGenerator
 
 SCALES = range(2, 9)

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from xraysr.errors import UserError
-from xraysr.evaluation.interpolation import lanczos
+from xraysr.evaluation.evaluate import lanczos
 from xraysr.lanczos import resize
 from xraysr.models import SRResNet
 from xraysr.pair import Pair, prime_factors

@@ -108,6 +108,23 @@ def test_the_card_says_what_was_used(own_run):
     assert spec.scale == 4
 
 
+def blocks(hr, lr_size):
+    """LR as the mean of blocks of pixels."""
+    return hr.reshape(lr_size[0], -1, lr_size[1], hr.shape[1] // lr_size[1]).mean(axis=(1, 3))
+
+
+@pytest.mark.usefixtures("plain_plots")
+def test_the_degradation_that_was_used_is_the_one_the_card_states(film_folder, tiny, tmp_path):
+    config = replace(tiny, steps=1, adversarial_share=0.0)
+    plain = train(config, film_folder, tmp_path / "plain")
+    own = train(config, film_folder, tmp_path / "own", degradation=blocks)
+    said = [ModelSpec.load(run.generator).degradation for run in (plain, own)]
+    assert said[0].startswith("lanczos3, antialias")
+    assert said[1] == "blocks"
+    assert own.lanczos() != plain.lanczos()
+    assert own.own_parts["degradation"].endswith("blocks")
+
+
 def test_a_run_goes_on_only_with_the_parts_it_was_begun_with(own_run, tmp_path):
     run, *_ = own_run
     begun = Run.create(tmp_path / "run", run.config, run.own_parts)

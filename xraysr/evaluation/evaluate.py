@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from PIL import Image
 
 from xraysr.data.pipeline import StoredPair, degradation_text, film_pairs
 from xraysr.degradation import Degradation
 from xraysr.errors import UserError
-from xraysr.evaluation.interpolation import bicubic, lanczos
 from xraysr.evaluation.metrics import added_detail, crop_border, lr_consistency, psnr, ssim
 from xraysr.evaluation.report import REFERENCE, FilmScores, Report
 from xraysr.films.finder import Film, Skipped
-from xraysr.pair import Pair
+from xraysr.lanczos import resize
+from xraysr.pair import Pair, Size
 from xraysr.progress import track
 from xraysr.upscale import Upscaler
 
@@ -66,6 +67,17 @@ def to_float(stored: StoredPair) -> tuple[np.ndarray, np.ndarray]:
     """LR and HR of one film: float32 in [0, 1], shape (height, width)."""
     levels = np.float32((1 << stored.bits) - 1)
     return stored.lr[..., 0] / levels, stored.hr[..., 0] / levels
+
+
+def bicubic(lr: np.ndarray, size: Size) -> np.ndarray:
+    """Bicubic (Keys, a = -0.5) enlargement of `lr` (height, width), clipped to [0, 1]."""
+    image = Image.fromarray(lr.astype(np.float32))
+    return np.clip(np.asarray(image.resize(size[::-1], Image.Resampling.BICUBIC)), 0, 1)
+
+
+def lanczos(lr: np.ndarray, size: Size) -> np.ndarray:
+    """Lanczos enlargement of `lr` (height, width), clipped to [0, 1]."""
+    return np.clip(resize(lr, size), 0, 1)
 
 
 def enlarge(upscalers: Mapping[str, Upscaler], lr: np.ndarray, pair: Pair) -> dict[str, np.ndarray]:

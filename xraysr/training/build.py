@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from xraysr.degradation import Degradation
 from xraysr.errors import UserError
 from xraysr.models import (
     GENERATORS,
@@ -43,7 +44,7 @@ class OwnParts:
     generator: keras.Model | None = None
     discriminator: keras.Model | None = None
     content_loss: ContentLoss | None = None
-    degradation: Callable[..., Any] | None = None
+    degradation: Degradation | None = None
 
     def describe(self) -> dict[str, str]:
         """The parts that are there, by name, as config.json and the card of the model say them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,11 +10,11 @@ from typing import Any
 
 from xraysr.data.pipeline import PairCache
 from xraysr.data.remote import is_remote, local_copy
+from xraysr.degradation import Degradation
 from xraysr.errors import UserError
 from xraysr.films.finder import Film, Skipped
 from xraysr.films.index import FilmIndex, index_films
 from xraysr.progress import track
-from xraysr.spec import ModelSpec
 from xraysr.training.config import TrainConfig
 
 MAX_VALIDATION_FILMS = 64
@@ -41,11 +41,7 @@ class RunFilms:
     @property
     def degradation(self) -> str:
         """How the LR images were made."""
-        return ", ".join(
-            dict.fromkeys(
-                getattr(cache, "degradation", ModelSpec.degradation) for cache in self.train
-            )
-        )
+        return ", ".join(dict.fromkeys(cache.degradation for cache in self.train))
 
     @classmethod
     def load(
@@ -54,7 +50,7 @@ class RunFilms:
         data: str | Path,
         cache: Path | None = None,
         pipeline: tuple[int, int] = (0, 1),
-        degradation: Callable[..., Any] | None = None,
+        degradation: Degradation | None = None,
     ) -> RunFilms:
         """Finds, splits and decodes the films below `data`.
 
@@ -92,7 +88,7 @@ class RunFilms:
                     ),
                     folder=cache,
                     pipeline=pipeline,
-                    **({"degradation": degradation} if degradation else {}),
+                    degradation=degradation,
                 )
                 for pair in config.pairs
             )

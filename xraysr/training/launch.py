@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from xraysr.data.remote import is_remote
+from xraysr.degradation import Degradation
 from xraysr.errors import UserError
 from xraysr.files import write_json
 from xraysr.progress import StatusBar, status_bar
@@ -46,7 +46,7 @@ def train(
     generator: keras.Model | None = None,
     discriminator: keras.Model | None = None,
     content_loss: ContentLoss | None = None,
-    degradation: Callable[..., Any] | None = None,
+    degradation: Degradation | None = None,
     callbacks: Sequence[Callback] = (),
     overwrite: bool = False,
     strategy: tf.distribute.Strategy | None = None,
@@ -104,7 +104,7 @@ def resume_training(
     generator: keras.Model | None = None,
     discriminator: keras.Model | None = None,
     content_loss: ContentLoss | None = None,
-    degradation: Callable[..., Any] | None = None,
+    degradation: Degradation | None = None,
     callbacks: Sequence[Callback] = (),
     strategy: tf.distribute.Strategy | None = None,
     cache: str | Path | None = None,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from spectrum import power_spectrum, top_octave_ratio
 
 from xraysr.errors import UserError
-from xraysr.evaluation.interpolation import bicubic
-from xraysr.evaluation.spectrum import power_spectrum, top_octave_ratio
+from xraysr.evaluation.evaluate import bicubic
 from xraysr.lanczos import degrade
 from xraysr.phantom.film import make_phantom
 

@@ -6,13 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from niqe import NIQE, fit_aggd, mscn, patch_features
 from numpy.lib.stride_tricks import sliding_window_view
 
 from xraysr.data.pipeline import film_pairs
 from xraysr.errors import UserError
-from xraysr.evaluation.evaluate import to_float
-from xraysr.evaluation.interpolation import bicubic
-from xraysr.evaluation.niqe import NIQE, fit_aggd, mscn, patch_features
+from xraysr.evaluation.evaluate import bicubic, to_float
 from xraysr.films.index import index_films
 from xraysr.lanczos import degrade
 from xraysr.pair import Pair

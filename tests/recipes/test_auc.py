@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from auc import auc, auc_interval
 
 from xraysr.errors import UserError
-from xraysr.evaluation.auc import auc, auc_interval
 
 # Hanley & McNeil, table I: how sure a reader was, 1 to 5, that a CT image was abnormal.
 NORMAL, ABNORMAL = (33, 6, 6, 11, 2), (3, 2, 2, 11, 33)
