@@ -53,6 +53,9 @@ def test_size_is_that_of_the_file(home, make_card):
     for size, text in ((102_400, "102 kB"), (2_620_000, "2.6 MB")):
         path.write_bytes(b"0" * size)
         assert size_text(card) == text
+    assert "without TensorFlow" not in page(card)
+    path.with_suffix(".tflite").write_bytes(b"0" * 65_257)
+    assert "- without TensorFlow: 65 kB, TFLite, int8 weights" in page(card)
 
 
 def printed() -> str:

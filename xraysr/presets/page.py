@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from xraysr.presets.card import REFERENCE, Interval, ModelCard, names, weights_path
+from xraysr.presets.card import REFERENCE, Interval, ModelCard, names, tflite_path, weights_path
 
 COLUMNS = ("preset", "for", "parameters", "weights", "over Lanczos dB", "training data")
 SCORED_ON = "nih_chest_xray"
@@ -38,7 +39,10 @@ def page(card: ModelCard) -> str:
 
 def size_text(card: ModelCard) -> str:
     """Size of the weights in this package, such as `2.6 MB`."""
-    path = weights_path(card.name)
+    return _size(weights_path(card.name))
+
+
+def _size(path: Path) -> str:
     if not path.is_file():
         return "missing"
     size = path.stat().st_size
@@ -47,12 +51,14 @@ def size_text(card: ModelCard) -> str:
 
 def _network(card: ModelCard) -> dict[str, Any]:
     network = card.architecture
+    small = tflite_path(card.name)
     return {
         "scale": f"x{card.scale}, any image size",
         "architecture": f"{network['generator']}, depth {network['depth']}, "
         f"width {network['width']}",
         "parameters": f"{card.parameters:,}",
         "weights": f"{size_text(card)}, float16",
+        **({"without TensorFlow": f"{_size(small)}, TFLite, int8 weights"} if small else {}),
         "sha256": card.spec.weights_sha256,
         "looks": f"{card.spec.receptive_radius} LR pixels around each",
         "degradation it was trained for": card.spec.degradation,
