@@ -138,6 +138,12 @@ def palette_tif(path: Path) -> None:
     tifffile.imwrite(path, P8, photometric="palette", colormap=ramp, metadata=None)
 
 
+def _pyramid(path: Path) -> None:
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(P16, photometric="minisblack", metadata=None, subifds=1)
+        writer.write(P16[::2, ::2], photometric="minisblack", metadata=None, subfiletype=1)
+
+
 def cut(make: Callable[[Path], object], part: float = 0.6) -> Callable[[Path], object]:
     def short(path: Path) -> None:
         make(path)
@@ -306,6 +312,39 @@ OVERLAY = P12 | np.where((X + Y) % 24 < 3, 0x8000, 0).astype(np.uint16)
 FLOATS = {"FloatPixelData": PICTURE.astype("<f4").tobytes(), "BitsStored": 32, "BitsAllocated": 32}
 
 
+def two_frames(path: Path) -> None:
+    """Two frames of two fragments each, and a table that is empty."""
+    film = data_set(P12, JPEG2000Lossless, NumberOfFrames=2)
+    streams = [j2k(each, 12)() for each in (P12, 4095 - P12)]
+    film.PixelData = encapsulate(streams, fragments_per_frame=2, has_bot=False)
+    film["PixelData"].VR = "OB"
+    film.save_as(path, enforce_file_format=True)
+
+
+def implied(data: bytes) -> bytes:
+    """An implicit data set behind file meta information that says explicit."""
+    return data.replace(b"1.2.840.10008.1.2\0\0", b"1.2.840.10008.1.2.1")
+
+
+def deflated_zlib(path: Path) -> None:
+    dicom(P12)(path)
+    data = path.read_bytes()
+    (length,) = struct.unpack_from("<I", data, 140)
+    head, rest = data[: 144 + length], data[144 + length :]
+    head = head.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99")
+    head = head[:140] + struct.pack("<I", length + 2) + head[144:]
+    at = head.index(b"1.2.840.10008.1.2.1.99")
+    head = head[: at - 2] + struct.pack("<H", 22) + head[at:]
+    path.write_bytes(head + zlib.compress(rest))
+
+
+def packed(values: np.ndarray) -> bytes:
+    """Values of 12 bits, two in three bytes."""
+    low, high = values.ravel()[::2].astype(int), values.ravel()[1::2].astype(int)
+    three = np.stack([low & 255, low >> 8 | (high & 15) << 4, high >> 4], 1)
+    return three.astype(np.uint8).tobytes()
+
+
 def float_pixels(path: Path) -> None:
     film = data_set(P12)
     del film.PixelData
@@ -336,6 +375,15 @@ KINDS = [
          arguments={"bits": 12}),
     Kind("PNG", "turned, with EXIF", turned("PNG")),
     Kind("PNG", "cut short", cut(saved(P16, "PNG")), "truncated"),
+    Kind("PNG", "16 bits with transparency", png16(np.stack([P16, P16 // 2], 2), 4)),
+    Kind("PNG", "8 bits with transparency", saved(np.stack([P8, 255 - P8], 2), "PNG")),
+    Kind("PNG", "an animation", lambda path: Image.fromarray(P8).save(path, "PNG", save_all=True,
+         append_images=[Image.fromarray(255 - P8)]), "holds 2 frames"),
+    Kind("JPEG", "progressive", saved(P8, "JPEG", quality=97, progressive=True)),
+    Kind("JPEG", "12 bits", lambda path: path.write_bytes(jpeg(P12, 12)()),
+         needs=("imagecodecs",)),
+    Kind("JPEG", "lossless, 16 bits", lambda path: path.write_bytes(jpeg(P16, 16, True)()),
+         needs=("imagecodecs",)),
     Kind("JPEG", "grey", saved(P8, "JPEG", quality=97)),
     Kind("JPEG", "three equal channels", saved(RGB8, "JPEG", quality=97)),
     Kind("JPEG", "turned, with EXIF", turned("JPEG")),
@@ -409,6 +457,25 @@ KINDS = [
     Kind("TIFF", "several pages, with page=2", pages(65535 - P16, P16), arguments={"page": 2}),
     Kind("TIFF", "turned, with its own tag",
          tif(np.rot90(P16).copy(), extratags=[(274, 3, 1, 6, True)])),
+    Kind("TIFF", "a grey channel and transparency", tif(np.stack([P16, P16 // 2], 2),
+         extrasamples=["unassalpha"], planarconfig="contig")),
+    Kind("TIFF", "three equal channels and transparency, 16 bits",
+         tif(np.concatenate([RGB16, RGB16[..., :1] // 2], 2), photometric="rgb",
+             extrasamples=["unassalpha"])),
+    Kind("TIFF", "tiles of JPEG", tif(P8, tile=(16, 16), compression="jpeg",
+         compressionargs={"level": 97}), needs=("imagecodecs",)),
+    Kind("TIFF", "JPEG 2000 inside, 16 bits", tif(P16, compression="jpeg2000"),
+         needs=("imagecodecs",)),
+    Kind("TIFF", "int64", tif(P16.astype(np.int64)), notices=("range-16-in-64",)),
+    Kind("TIFF", "10 bits, packed", tif(P10, bitspersample=10), needs=("imagecodecs",)),
+    Kind("TIFF", "white is zero, floats", tif((1 - PICTURE).astype(np.float32),
+         photometric="miniswhite")),
+    Kind("TIFF", "white is zero, 12 bits in 16, with bits=12",
+         tif(4095 - P12, photometric="miniswhite"), arguments={"bits": 12}),
+    Kind("TIFF", "white is zero, int8",
+         tif((127 - P8.astype(np.int16)).astype(np.int8), photometric="miniswhite"),
+         notices=("signed-values",)),
+    Kind("TIFF", "a pyramid", lambda path: _pyramid(path)),
     Kind("TIFF", "cut short", cut(tif(P16)), "truncated"),
     Kind("DICOM", "native, 12 bits", dicom(P12)),
     Kind("DICOM", "native, 8 bits", dicom(P8)),
@@ -525,6 +592,52 @@ KINDS = [
     Kind("DICOM", "decompressed, but its transfer syntax says JPEG 2000",
          dicom(P12, edit=lambda data: data.replace(b"1.2.840.10008.1.2.1\0",
                                                    b"1.2.840.10008.1.2.5\0"))),
+    Kind("DICOM", "two frames of two fragments, without a table", two_frames, needs=J2K_EXTRAS,
+         arguments={"frame": 1}),
+    Kind("DICOM", "several frames, none named", dicom(P12, NumberOfFrames=2, Rows=24),
+         "holds 2 frames"),
+    Kind("DICOM", "implicit, and its transfer syntax says explicit",
+         dicom(P12, ImplicitVRLittleEndian, edit=implied)),
+    Kind("DICOM", "deflated, with the head of zlib", deflated_zlib),
+    Kind("DICOM", "encapsulated, and its transfer syntax says explicit little endian",
+         coded(j2k(P12, 12), JPEG2000Lossless, edit=lambda data: data.replace(
+             b"1.2.840.10008.1.2.4.90", b"1.2.840.10008.1.2.1\0\0\0")), needs=J2K_EXTRAS),
+    Kind("DICOM", "no SOP class", dicom(P12, SOPClassUID=None)),
+    Kind("DICOM", "no HighBit", dicom(P12, HighBit=None)),
+    Kind("DICOM", "NumberOfFrames 0", dicom(P12, NumberOfFrames=0)),
+    Kind("DICOM", "a window that is no number", dicom(P12, WindowCenter="2048", WindowWidth="4096",
+         edit=lambda data: data.replace(b"4096", b"wide"))),
+    Kind("DICOM", "a spacing with commas", dicom(P12, PixelSpacing=[0.4, 0.4],
+         edit=lambda data: data.replace(b"0.4\\0.4 ", b"0,4\\0,4 "))),
+    Kind("DICOM", "text beyond its character set", dicom(P12, SeriesDescription="Muller",
+         edit=lambda data: data.replace(b"Muller", b"M\xfcller"))),
+    Kind("DICOM", "a character set that does not exist", dicom(P12,
+         SpecificCharacterSet="ISO_IR 100",
+         SeriesDescription="Thorax", edit=lambda data: data.replace(b"ISO_IR 100", b"ISO_IR 9X9"))),
+    Kind("DICOM", "a date, a time and a UID that are none", dicom(P12, StudyDate="20200102",
+         StudyTime="101112", FrameOfReferenceUID="1.2.3.44", edit=lambda data: data.replace(
+             b"20200102", b"2.1.2020").replace(b"101112", b"10:11:").replace(
+             b"1.2.3.44", b"1.2.x.44"))),
+    Kind("DICOM", "an element of odd length", dicom(P12, PatientID="P1", edit=lambda data:
+         data.replace(struct.pack("<HH2sH", 0x10, 0x20, b"LO", 2) + b"P1",
+                      struct.pack("<HH2sH", 0x10, 0x20, b"LO", 3) + b"P12"))),
+    Kind("DICOM", "Rows as UN", dicom(P12, edit=lambda data: data.replace(
+         struct.pack("<HH2sHH", 0x28, 0x10, b"US", 2, 48),
+         struct.pack("<HH2sHIH", 0x28, 0x10, b"UN", 0, 2, 48)))),
+    Kind("DICOM", "an SOP instance UID that is none", dicom(P12, edit=lambda data:
+         data.replace(b"1.2.3.4\0", b"x.2.3.4\0"))),
+    Kind("DICOM", "packed, BitsAllocated 12", dicom(np.frombuffer(packed(P12), np.uint8),
+         BitsAllocated=12, BitsStored=12), "cannot be decoded"),
+    Kind("DICOM", "32 bits allocated, 16 stored", dicom(P16.astype(np.uint32), BitsStored=16)),
+    Kind("DICOM", "JPEG baseline of equal channels",
+         coded(jpeg(RGB8), JPEGBaseline8Bit, RGB8, PhotometricInterpretation="YBR_FULL_422"),
+         needs=("imagecodecs",)),
+    Kind("DICOM", "JPEG 2000 of equal channels",
+         coded(j2k(RGB8, 8), JPEG2000Lossless, RGB8, PhotometricInterpretation="YBR_RCT"),
+         needs=J2K_EXTRAS),
+    Kind("DICOM", "12 bits of JPEG lossless with HighBit 15",
+         coded(jpeg(P12 << 4, 16, True), JPEGLosslessSV1, HighBit=15),
+         notices=("codestream-precision",), needs=("imagecodecs", "gdcm")),
     Kind("DICOM", "5 mm pixels", dicom(P12, PixelSpacing=[5, 5]), notices=("unlike-training",)),
     Kind("DICOM", "a hand", dicom(P12, BodyPartExamined="HAND"), notices=("unlike-training",)),
     Kind("DICOM", "SyntheticData YES", dicom(P12, SyntheticData="YES"),

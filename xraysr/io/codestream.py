@@ -66,6 +66,16 @@ def claim_of(data: bytes) -> Claim | None:
     return None if at < 0 else _j2k(data, at)
 
 
+def check_end(data: bytes) -> None:
+    """Refuses a codestream that does not end, though some padding may follow; codecs fill it up.
+
+    Raises:
+        BadImageError: if its end is missing.
+    """
+    if END not in data[-64:].rstrip(b"\0") + data[-2:]:
+        raise BadImageError("truncated (its compressed image has no end)")
+
+
 def frames_of(data: bytes, count: int, big_endian: bool = False) -> list[bytes]:
     """The frames of encapsulated pixel data, whatever its table of offsets says.
 

@@ -251,8 +251,12 @@ def _grid(header: Dataset, size: tuple[int, int], scale: int) -> None:
     for holder in spacing_holders(header):
         for keyword in SPACINGS:
             if holder.get(keyword) is not None:
-                lengths = [DSfloat(length / scale, True) for length in _values(holder, keyword)]
-                setattr(holder, keyword, lengths)
+                try:
+                    lengths = [DSfloat(each / scale, True) for each in _values(holder, keyword)]
+                except (TypeError, ValueError):  # no numbers
+                    del holder[keyword]
+                else:
+                    setattr(holder, keyword, lengths)
     header.Rows, header.Columns = size
     for kind in ("Shutter", "Collimator"):
         for names, sides in ((ROW_EDGES, size[:1]), (COLUMN_EDGES, size[1:]), (POINTS, size)):

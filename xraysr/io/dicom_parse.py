@@ -23,6 +23,7 @@ PREAMBLE = 132
 # What a deflated file may become: 16 bits for as many pixels as are read, and the header.
 LARGEST_INFLATED = 2 * MOST_PIXELS + (1 << 24)
 CHUNK = 1 << 20
+ZLIB = tuple(bytes([0x78, level]) for level in (0x01, 0x5E, 0x9C, 0xDA))  # its heads
 PIXELS = 0x7FE00010
 PIXEL_DATA = struct.pack("<HH", 0x7FE0, 0x0010)
 # Groups with which a data set without preamble begins.
@@ -59,7 +60,7 @@ def parse(file: BinaryIO, **options: Any) -> FileDataset:
     file.seek(0)
     if not is_dicom(start):
         raise BadImageError("not a DICOM file, as there is no DICM at byte 128")
-    _check_inflated(file)
+    file = _inflatable(file)
     film = _read(file, options)
     _name_syntax(film)
     tags = list(film.keys())
@@ -148,10 +149,12 @@ def _element(data: bytes, at: int, order: str) -> tuple[int, int, int] | None:
     return (group, element, end) if 0 < group < 0x7FE1 and end - at < 1 << 16 else None
 
 
-def _check_inflated(file: BinaryIO) -> None:
-    """Refuses a deflated DICOM file that becomes too large; `file` comes back at its start.
+def _inflatable(file: BinaryIO) -> BinaryIO:
+    """The file from its start, unless it is deflated and becomes too large.
 
-    A file whose first elements cannot be understood passes: reading it says what is wrong.
+    Some writers begin what they deflated with the two bytes of zlib, which the standard leaves
+    out, and so does the file that comes back. A file whose first elements cannot be understood
+    passes: reading it says what is wrong.
     """
     from pydicom.filereader import read_dataset, read_preamble
     from pydicom.uid import DeflatedExplicitVRLittleEndian
@@ -160,6 +163,12 @@ def _check_inflated(file: BinaryIO) -> None:
         read_preamble(file, force=False)
         meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
         deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+        at = file.tell()
+        if deflated and file.read(2) in ZLIB:
+            file.seek(0)
+            data = file.read()
+            file = io.BytesIO(data[:at] + data[at + 2 :])
+        file.seek(at)
         size = _inflated(file) if deflated else 0
     except Exception:
         size = 0
@@ -169,6 +178,7 @@ def _check_inflated(file: BinaryIO) -> None:
             f"{LARGEST_INFLATED >> 20} MB"
         )
     file.seek(0)
+    return file
 
 
 def _inflated(file: BinaryIO) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xraysr.errors import BadImageError
-from xraysr.io.codestream import END, EXTENDED, ITEM, SYNTAXES, Claim, claim_of, frames_of
+from xraysr.io.codestream import EXTENDED, ITEM, SYNTAXES, Claim, check_end, claim_of, frames_of
 from xraysr.io.decoding_process import DESCRIBING, GDCM, decode_apart
 from xraysr.io.safe_decoding import check_size
 
@@ -202,5 +202,4 @@ def _check_claim(film: FileDataset, claim: Claim | None, data: bytes) -> None:
         )
     if not 1 <= claim.bits <= 16:
         raise BadImageError(f"its compressed image has {claim.bits} bits. Expected 1 to 16")
-    if END not in data[-64:].rstrip(b"\0") + data[-2:]:
-        raise BadImageError("truncated (its compressed image has no end)")
+    check_end(data)

@@ -14,10 +14,12 @@ from PIL import Image, ImageOps
 
 from xraysr.errors import BadImageError
 from xraysr.io import jsrt, png, tiff
-from xraysr.io.codestream import claim_of
+from xraysr.io.codestream import JPEG_LS, LOSSLESS, SYNTAXES, Claim, check_end, claim_of
 from xraysr.io.levels import NOTHING, Wanted, grey, unit
 from xraysr.io.radiograph import Notice, Radiograph, synthetic_source
 from xraysr.io.safe_decoding import check_size, content, decoding
+
+BEYOND_PILLOW = (SYNTAXES[LOSSLESS], SYNTAXES[JPEG_LS])
 
 
 def read_raster(path: str | Path, wanted: Wanted = NOTHING) -> Radiograph:
@@ -47,7 +49,9 @@ def read_raster(path: str | Path, wanted: Wanted = NOTHING) -> Radiograph:
 def _decode(data: bytes, wanted: Wanted) -> Radiograph:
     """A PNG or JPEG."""
     is_png = data.startswith(png.MARKER)
-    _check_size(data, is_png)
+    claim = _check_size(data, is_png)
+    if claim is not None and (claim.bits > 8 or claim.syntax in BEYOND_PILLOW):
+        return _by_imagecodecs(data, claim, wanted)
     with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
         if is_png:
             png.check_rows(data)
@@ -73,14 +77,32 @@ def _decode(data: bytes, wanted: Wanted) -> Radiograph:
     return Radiograph(pixels, bits, lossy=not is_png, notices=(*notices, *doubts))
 
 
-def _check_size(data: bytes, is_png: bool) -> None:
+def _by_imagecodecs(data: bytes, claim: Claim, wanted: Wanted) -> Radiograph:
+    """A JPEG of 12 bits or more, a lossless one, or JPEG-LS."""
+    try:
+        from imagecodecs import jpeg_decode, jpegls_decode
+    except ImportError as error:
+        raise BadImageError(
+            f"a JPEG of {claim.bits} bits or without loss, which needs imagecodecs, and that is "
+            "not installed here. pip install xraysr[dicom]"
+        ) from error
+    check_end(data)
+    samples = (jpegls_decode if claim.syntax == SYNTAXES[JPEG_LS] else jpeg_decode)(data)
+    samples = samples if samples.ndim == 2 else grey(samples)
+    pixels, bits, notices = unit(samples, claim.bits, None, wanted)
+    return Radiograph(pixels, bits, lossy=claim.syntax not in BEYOND_PILLOW, notices=notices)
+
+
+def _check_size(data: bytes, is_png: bool) -> Claim | None:
+    """Refuses what is too large; returns what a JPEG claims."""
     if is_png:
         head = png.head_of(data)
         check_size(head.width, head.height, head.samples * head.depth / 8, len(data))
-        return
+        return None
     claim = claim_of(data)
     if claim is not None:
         check_size(claim.columns, claim.rows, claim.components * claim.bits / 8, len(data))
+    return claim
 
 
 def _sixteen(data: bytes, upright: Image.Image, turn: int) -> np.ndarray:
