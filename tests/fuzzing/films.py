@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import struct
+import sys
+import tempfile
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -109,7 +111,7 @@ class Film:
 
 def films(real: Path | None) -> list[Film]:
     """Every film, of which those under `real` are cropped; the same ones in the same order."""
-    made = [*_rasters(), *_dicoms(), *_from_pydicom()]
+    made = [*_rasters(), *_dicoms(), *_from_pydicom(), *_kinds()]
     return made if real is None else made + _real(real)
 
 
@@ -297,6 +299,21 @@ def _from_pydicom() -> list[Film]:
             film.SOPClassUID = ComputedRadiographyImageStorage
             found.append(_taken_apart(name, film))
     return found
+
+
+def _kinds() -> list[Film]:
+    """What the table of `tests/io/kinds.py` reads, as whole files."""
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "io"))
+    from kinds import KINDS
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film"
+        made = []
+        for kind in KINDS:
+            if not kind.refused and not kind.arguments:
+                kind.make(path)
+                made.append(Film(f"{kind.format}, {kind.what}", path.read_bytes()))
+    return made
 
 
 def _real(folder: Path) -> list[Film]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -65,7 +66,9 @@ def content(path: Path, size: int = -1) -> bytes:
 
 
 class _Quiet:
-    """Silences warnings while any thread is inside; the last one out restores the filters.
+    """Silences warnings and what decoders log while any thread is inside.
+
+    The last one out restores the filters.
 
     `warnings.catch_warnings` alone is not safe here, because films are decoded in several
     threads: two that overlap can leave each other's filters behind. Pillow's own limit on pixels,
@@ -77,6 +80,7 @@ class _Quiet:
         self._inside = 0
         self._filters = warnings.catch_warnings()
         self._pixels = Image.MAX_IMAGE_PIXELS
+        self._loggers: list[logging.Logger] = []
 
     def __enter__(self) -> None:
         with self._lock:
@@ -84,6 +88,10 @@ class _Quiet:
                 self._filters = warnings.catch_warnings()
                 self._filters.__enter__()
                 warnings.simplefilter("ignore")
+                loggers = [logging.getLogger(name) for name in ("tifffile", "pydicom")]
+                self._loggers = [each for each in loggers if not each.disabled]
+                for each in self._loggers:
+                    each.disabled = True
                 self._pixels = Image.MAX_IMAGE_PIXELS
                 Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # it refuses twice as many
             self._inside += 1
@@ -94,6 +102,8 @@ class _Quiet:
             if self._inside == 0:
                 self._filters.__exit__(None, None, None)
                 Image.MAX_IMAGE_PIXELS = self._pixels
+                for each in self._loggers:
+                    each.disabled = False
 
 
 quiet = _Quiet()
