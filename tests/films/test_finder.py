@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from xraysr.errors import UserError
 from xraysr.films.index import index_films
 
 KERMANY = (
@@ -54,3 +57,26 @@ def test_names_are_unique_and_do_not_depend_on_other_films(tmp_path, touch):
         film.path.name + film.path.parent.name: film.name for film in index_films(tmp_path).films
     }
     assert names.items() <= again.items()
+
+
+def test_a_data_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(UserError, match="cannot be read: Permission denied"):
+        index_films(tmp_path)
+
+
+def test_names_without_suffix_are_whole(tmp_path, write_dicom):
+    for name in ("DX.1.2.3", "DX.1.2.4", "IM1", "IM2.dcm"):
+        write_dicom(tmp_path / name)
+    names = {film.path.name: film.name for film in index_films(tmp_path).films}
+    assert names == {"DX.1.2.3": "DX.1.2.3", "DX.1.2.4": "DX.1.2.4", "IM1": "IM1", "IM2.dcm": "IM2"}
+
+
+def test_two_files_of_one_stem_have_two_names(tmp_path, touch, write_dicom):
+    touch(tmp_path, "a.png", "a.jpg")
+    write_dicom(tmp_path / "IM1")
+    write_dicom(tmp_path / "IM1.dcm")
+    assert len({film.name.lower() for film in index_films(tmp_path).films}) == 4

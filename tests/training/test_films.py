@@ -63,6 +63,7 @@ def test_patients_come_from_the_users_table(film_folder, short, tmp_path):
     table.write_text("file,who\n" + "".join(f"{name},P{n}\n" for n, name in enumerate(names)))
     films = RunFilms.load(replace(short, patients=str(table), patient_column="who"), film_folder)
     assert {film.patient for film in films.index.films} == {f"P{n}" for n in range(len(names))}
+    assert any(line.startswith("patients: told by the table films.csv") for line in films.remarks())
     with pytest.raises(UserError, match="patient_column must be a column"):
         RunFilms.load(replace(short, patients=str(table)), film_folder)
 

@@ -7,6 +7,7 @@ folder they lie in.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xraysr.degradation import AS_FOUND
+from xraysr.errors import UserError
 from xraysr.films.header import Header
 from xraysr.films.manifest import JOURNAL, Manifest, load_manifest
 from xraysr.films.patients import SPLIT_FOLDERS, owners
@@ -76,17 +78,25 @@ def find_films(
 
 
 def pair_folders(root: Path) -> list[str]:
-    """Names of the prepared pair folders right below `root`, sorted."""
-    names = [p.name for p in root.iterdir() if PAIR_FOLDER.fullmatch(p.name)]
+    """Names of the prepared pair folders right below `root`, sorted.
+
+    Raises:
+        UserError: if `root` cannot be read.
+    """
+    try:
+        names = [name for name in os.listdir(root) if PAIR_FOLDER.fullmatch(name)]
+    except OSError as error:
+        raise UserError(f"The data folder {root} cannot be read: {error.strerror}") from error
     return sorted(name for name in names if is_pair_folder(root / name))
 
 
 def is_pair_folder(root: Path) -> bool:
     """Whether `root` holds split folders with lr and hr folders in them."""
-    return any(
-        child.name.lower() in SPLIT_FOLDERS and ((child / "hr").is_dir() or (child / "lr").is_dir())
-        for child in (root.iterdir() if root.is_dir() else ())
-    )
+    try:
+        names = [name for name in os.listdir(root) if name.lower() in SPLIT_FOLDERS]
+    except OSError:
+        return False
+    return any(os.path.isdir(root / name / kind) for name in names for kind in ("hr", "lr"))
 
 
 def _scanned(

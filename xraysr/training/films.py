@@ -18,6 +18,7 @@ from xraysr.progress import track
 from xraysr.training.config import TrainConfig
 
 MAX_VALIDATION_FILMS = 64
+SHOWN = 20  # skipped films that are named on the terminal
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,17 @@ class RunFilms:
             val=decode(validation, "val"),
             not_copied=tuple(not_copied),
         )
+
+    def remarks(self) -> list[str]:
+        """What a person should know before the run: splits, patients, and what was skipped."""
+        decoded = [each for cache in (*self.train, *self.val) for each in cache.skipped]
+        skipped = list(dict.fromkeys((*self.not_copied, *decoded)))
+        more = [f"skipped: {len(skipped) - SHOWN} more, named in data.json"]
+        return [
+            *self.index.summary().splitlines(),
+            *(f"skipped: {each}" for each in skipped[:SHOWN]),
+            *(more if len(skipped) > SHOWN else ()),
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Content of data.json: films by split, and what was skipped, with the reason."""

@@ -199,6 +199,8 @@ def _train(
             before = run.environment() if resume else now
             write_json(run.path / "environment.json", resumed(before or now, now))
     with status_bar() as bar:
+        for line in films.remarks() if is_chief(strategy) else ():
+            bar.line(line)
         trainer = Trainer(run.config, srgan, films.train, films.val, strategy, say=bar.line)
         checkpointing = Checkpointing(run.path / "checkpoints", trainer)
         if resume:
