@@ -369,7 +369,7 @@ def test_prepare_refuses_data_it_cannot_use(run, tmp_path, films):
         "small": ("20",),
         "none": ("No films under", str(folder), "empty"),
         "text": ("No films under", "text, which is not read"),
-        "one patient": ("One patient only", "00000001"),
+        "one patient": ("Only one patient", "00000001"),
     }[films]
     assert_refused(prepare(run, folder, tmp_path / "out"), *words)
     assert not list(tmp_path.rglob("out/**/*.png"))
@@ -473,7 +473,7 @@ def test_compare_says_why_no_film_can_be_used(run, trained, tmp_path):
     [
         ("nowhere", ("--data must be a film or a folder of films", "nowhere")),
         ("nowhere/film.png", ("No such path", "film.png")),
-        ("empty", ("No films in", "empty", "nothing is in it")),
+        ("empty", ("No films in", "empty", "it is empty")),
         ("notes", ("No films in", "notes", "text")),
     ],
 )
@@ -671,7 +671,7 @@ def test_train_to_where_nothing_can_be_written(run, tmp_path, out):
     [
         ("none", ("No films under", "empty")),
         ("text", ("No films under", "text, which is not read")),
-        ("one patient", ("One patient only", "00000001")),
+        ("one patient", ("Only one patient", "00000001")),
         ("no val", ("No val films",)),
         ("missing", ("existing folder",)),
     ],

@@ -137,7 +137,7 @@ def test_bad_folders(tmp_path, touch):
 
 def test_one_patient_is_refused_only_where_a_split_is_needed(tmp_path, touch):
     touch(tmp_path / "flat", "person1_a.png", "person1_b.png")
-    with pytest.raises(UserError, match=r"One patient only .*\(person1, 2 films\): at least"):
+    with pytest.raises(UserError, match=r"Only one patient .*\(person1, 2 films\): at least"):
         index_films(tmp_path / "flat")
     touch(tmp_path / "test_only" / "test", "person1_a.png")
     assert len(index_films(tmp_path / "test_only").of("test")) == 1

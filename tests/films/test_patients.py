@@ -96,7 +96,7 @@ def test_ids_of_nobody_are_a_warning(tmp_path, write_dicom):
     for n in range(4):
         write_dicom(tmp_path / f"a{n}", PatientID="ANONYMOUS" if n else "0017")
     summary = index_films(tmp_path).summary()
-    assert "warning: 3 films have the id of nobody (ANONYMOUS): they count as one" in summary
+    assert "warning: 3 films have an id that names nobody (ANONYMOUS): they count as one" in summary
 
 
 def test_one_patient_with_most_films_is_a_warning(tmp_path, touch):

@@ -60,7 +60,7 @@ def test_what_index_films_refuses_is_a_warning(tmp_path, touch):
     assert any("train and test share 1 patients" in each for each in warnings)
     assert any("all 4 films are of one patient (person1)" in each for each in warnings)
     touch(tmp_path / "b", "person1_virus_1.png", "person1_virus_2.png")
-    assert any("One patient only" in each for each in survey_films(tmp_path / "b").warnings)
+    assert any("Only one patient" in each for each in survey_films(tmp_path / "b").warnings)
 
 
 def test_black_and_white_films_and_lonely_ones_are_warned_of(tmp_path, write_mask):

@@ -206,7 +206,7 @@ def test_a_folder_without_films(upscaler, tmp_path, name):
     films.mkdir()
     if name:
         (films / name).write_text("notes")
-    with pytest.raises(UserError, match=f"No films in .*films: .*{name or 'nothing is in it'}"):
+    with pytest.raises(UserError, match=f"No films in .*films: .*{name or 'it is empty'}"):
         upscale_files(upscaler, [films], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -345,14 +345,14 @@ def test_many_films_are_summed_up_with_the_worst_by_name(tmp_path):
     left_out = [Skipped(Path(f"{n}.txt"), "text, which is not read") for n in range(13)]
     summary = Summary(done, kept=[tmp_path / "x.png"], left_out=left_out)
     line, kept, notices = summary.lines()
-    assert line.startswith("20 films, LR-consistency 49.5 dB in the mean, 40.0 dB at worst")
+    assert line.startswith("20 films, LR-consistency 49.5 dB on average, 40.0 dB at worst")
     assert "0.png" in line and kept == "1 film was there before"
     assert notices == "notices: 20 range-12-in-16"
     remarks = summary.remarks()
     assert len(remarks) == 20 + 10 + 1
     assert remarks[0] == "0.tif: notice range-12-in-16: 12 bits in 16"
     assert remarks[20] == "left out: 0.txt: text, which is not read"
-    assert remarks[-1] == "left out besides: 3 text, which is not read"
+    assert remarks[-1] == "also left out: 3 text, which is not read"
 
 
 def test_real_dicom_films(upscaler, tmp_path, shared_data):

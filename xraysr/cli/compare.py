@@ -60,6 +60,6 @@ def _films(data: Path) -> list[Film]:
         return [Film(data, data.stem, data.stem, None, "test")]
     films, others = find_films(data)
     if not films:
-        seen = "; ".join(map(str, others[:5])) or "nothing is in it"
+        seen = "; ".join(map(str, others[:5])) or "it is empty"
         raise UserError(f"No films in {data}: {seen}")
     return sorted(films, key=lambda film: film.split != "test")

@@ -32,11 +32,11 @@ Patients = Annotated[
 ]
 PatientColumn = Annotated[
     str | None,
-    typer.Option("--patient-column", help="Its column of patients; by default told by its name."),
+    typer.Option("--patient-column", help="Its column of patients; by default found by its name."),
 ]
 PathColumn = Annotated[
     str | None,
-    typer.Option("--path-column", help="Its column of paths of films; by default told likewise."),
+    typer.Option("--path-column", help="Its column of paths of films; by default found likewise."),
 ]
 ModelArgument = Annotated[
     str,

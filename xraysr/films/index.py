@@ -103,7 +103,9 @@ def warnings(films: Sequence[Film]) -> list[str]:
     if anonymous := [name for name in patients if ANONYMOUS.match(name)]:
         count = sum(patients[name] for name in anonymous)
         names = ", ".join(sorted(anonymous)[:3])
-        found.append(f"{_films(count)} have the id of nobody ({names}): they count as one patient")
+        found.append(
+            f"{_films(count)} have an id that names nobody ({names}): they count as one patient"
+        )
     if len(films) > 2 and all(film.told_by == "file names" for film in films):
         found.append(
             "nothing tells which films are of one patient, so that each name counts as one: name "
@@ -218,7 +220,7 @@ def split_films(
     if resplit or not folders:
         if len({film.patient for film in films}) == 1:
             raise UserError(
-                f"One patient only under {root} ({films[0].patient}, {len(films)} films): at least "
+                f"Only one patient under {root} ({films[0].patient}, {len(films)} films): at least "
                 "3 are needed to split by patient, and 20 or more to give every split some. "
                 "Films already split can lie in folders named train and test."
             )
@@ -257,7 +259,7 @@ def refuse_shared(root: Path, films: Sequence[Film]) -> None:
     if clashes and not _prepared_with_shared(root):
         kermany = KERMANY_NUMBERS if any("person" in clash for clash in clashes) else ""
         raise UserError(
-            f"Patients must stand on one side of a split; under {root} {'; '.join(clashes)}. "
+            f"Each patient must be on one side of the split; under {root} {'; '.join(clashes)}. "
             f"Scores would be too good. {kermany}Pass resplit to merge the folders and split by "
             "patient, or allow_shared_patients to take the folders as they are."
         )

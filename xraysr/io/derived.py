@@ -98,8 +98,7 @@ def refuse_unfit(job: Job) -> None:
             )
         if header.BitsAllocated == 1:
             raise BadImageError(
-                "has one bit per pixel, which an enlarged film does not fit. "
-                "Write a .png or .tif file"
+                "has one bit per pixel, too few for an enlarged film. Write a .png or .tif file"
             )
     scale = max(1, job.size[0] // size[0])
     if job.size != (scale * size[0], scale * size[1]):

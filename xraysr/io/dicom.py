@@ -167,12 +167,13 @@ def _remarks(film: Radiograph) -> Iterator[Notice]:
     assert header is not None
     part = str(header.get("BodyPartExamined") or "").strip().upper()
     if part not in CHEST:
-        said = f"The film shows {part}, and the presets learned chests."
+        said = f"The film shows {part}, and the presets learned from chest films."
         yield Notice("unlike-training", said)
     elif header.get("Modality") == "MG":
-        yield Notice("unlike-training", "The film is a mammogram, and the presets learned chests.")
+        said = "The film is a mammogram, and the presets learned from chest films."
+        yield Notice("unlike-training", said)
     if spacing is not None and max(spacing) > COARSEST:
-        said = f"Pixels are {max(spacing):g} mm apart, which is coarser than radiographs are."
+        said = f"Pixels are {max(spacing):g} mm apart, coarser than any radiograph."
         yield Notice("unlike-training", said)
     if header.get("SyntheticData") == "YES":
         said = "SyntheticData is YES: the film was enlarged or made by a program before."

@@ -174,7 +174,7 @@ def _inflatable(file: BinaryIO) -> BinaryIO:
         size = 0
     if size > LARGEST_INFLATED:
         raise BadImageError(
-            "too large to open safely, as a decompression bomb is: deflated, and more than "
+            "too large to open safely, as it may be a decompression bomb: deflated, and more than "
             f"{LARGEST_INFLATED >> 20} MB"
         )
     file.seek(0)

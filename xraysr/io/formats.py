@@ -187,5 +187,7 @@ def _wanted(page: int | None, bits: int | None, value_range: tuple[float, float]
     if bits is not None and not 1 <= bits <= 16:
         raise UserError(f"bits must be 1 to 16. Received: {bits}")
     if value_range is not None and not -inf < value_range[0] < value_range[1] < inf:
-        raise UserError(f"value_range must be two numbers that rise. Received: {value_range}")
+        raise UserError(
+            f"value_range must be two numbers, the lower one first. Received: {value_range}"
+        )
     return Wanted(page, bits, value_range)

@@ -38,8 +38,8 @@ def check_size(width: int, height: int, pixel_bytes: float, file_bytes: int) -> 
     ):
         return
     raise BadImageError(
-        f"too large to open safely, as a decompression bomb is: {width} x {height} pixels in "
-        f"{file_bytes} bytes. Expected at most {MOST_PIXELS} pixels, and for more than "
+        f"too large to open safely, as it may be a decompression bomb: {width} x {height} "
+        f"pixels in {file_bytes} bytes. Expected at most {MOST_PIXELS} pixels, and for more than "
         f"{SAFE_PIXELS} a file of at least 1/{RATIO} of their size"
     )
 
@@ -124,7 +124,7 @@ def decoding(path: Path) -> Iterator[None]:
         raise type(error)(f"{path}: {_line(error)}") from error
     except Image.DecompressionBombError as error:
         raise BadImageError(
-            f"{path}: too large to open safely, as a decompression bomb is. {_line(error)}"
+            f"{path}: too large to open safely, as it may be a decompression bomb. {_line(error)}"
         ) from error
     except UnidentifiedImageError as error:
         raise BadImageError(f"{path}: truncated or damaged (its header is not readable)") from error

@@ -152,9 +152,11 @@ class TrainConfig:
     resplit: bool = setting(False, "Merge the split folders and split anew by patient.")
     allow_shared_patients: bool = setting(False, "Accept patients in both train and test.")
     patients: str | None = setting(None, "CSV file that says whose each film is.")
-    patient_column: str | None = setting(None, "Its column of patients. Default: told by its name.")
+    patient_column: str | None = setting(
+        None, "Its column of patients. Default: found by its name."
+    )
     path_column: str | None = setting(
-        None, "Its column of paths of films. Default: told by its name."
+        None, "Its column of paths of films. Default: found by its name."
     )
 
     def __post_init__(self) -> None:

@@ -147,7 +147,7 @@ def resume_training(
 
 
 def _listed(parts: dict[str, str]) -> str:
-    return ", ".join(f"{name}={part}" for name, part in parts.items()) or "none of one's own"
+    return ", ".join(f"{name}={part}" for name, part in parts.items()) or "none of your own"
 
 
 def _require_apart(data: str | Path, out: Path) -> None:
@@ -171,7 +171,7 @@ def _check_strategy(config: TrainConfig, strategy: tf.distribute.Strategy) -> No
         )
     if config.minutes is not None and pipelines(strategy)[1] > 1:
         raise UserError(
-            "Several workers count in steps; their clocks would part them. "
+            "Several workers count in steps, because their clocks differ. "
             f"Received: minutes={config.minutes}"
         )
 

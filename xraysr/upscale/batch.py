@@ -47,7 +47,7 @@ class Summary:
         if len(lines) > SHOWN:
             path = min(worst, key=lambda path: worst[path])
             lines = [
-                f"{len(lines)} films, LR-consistency {mean(worst.values()):.1f} dB in the mean, "
+                f"{len(lines)} films, LR-consistency {mean(worst.values()):.1f} dB on average, "
                 f"{worst[path]:.1f} dB at worst ({path_text(path)})"
             ]
         if self.kept:
@@ -67,7 +67,7 @@ class Summary:
         lines += [f"left out: {each}" for each in self.left_out[:SHOWN]]
         if more := Counter(each.reason for each in self.left_out[SHOWN:]):
             counted = "; ".join(f"{n} {reason}" for reason, n in more.most_common())
-            lines.append(f"left out besides: {counted}")
+            lines.append(f"also left out: {counted}")
         return lines + [f"skipped: {each}" for each in self.skipped]
 
 

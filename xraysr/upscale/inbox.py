@@ -64,7 +64,7 @@ class Inbox:
     def __init__(self, folder: Path, out: Path) -> None:
         self.folder, self.out = Path(folder), Path(out)
         if not self.folder.is_dir():
-            raise UserError(f"The inbox must be a folder that is there. Received: {folder}")
+            raise UserError(f"The inbox must be an existing folder. Received: {folder}")
         one, other = self.folder.resolve(), self.out.resolve()
         if one.is_relative_to(other) or other.is_relative_to(one):
             raise UserError(

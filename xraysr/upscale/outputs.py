@@ -138,7 +138,7 @@ def find_wanted(sources: Sequence[Path], out: Path) -> tuple[list[Wanted], list[
             name = film.path.relative_to(source)
             wanted.append(Wanted(film.path, name, film.kind == "DICOM"))
     if not wanted:
-        seen = "; ".join(map(str, others[:5])) or "nothing is in it"
+        seen = "; ".join(map(str, others[:5])) or "it is empty"
         more = f"; and {len(others) - 5} more" if len(others) > 5 else ""
         raise UserError(f"No films in {', '.join(map(path_text, sources))}: {seen}{more}")
     return wanted, others

@@ -85,12 +85,12 @@ def test_which_hosts_are_this_machine(host, here):
 def test_a_token_does_not_travel_readable(scheme, monkeypatch):
     away = Address.parse(f"{scheme}://serving:1/{'v1/models/' * (scheme == 'http')}chest")
     with pytest.raises(
-        UserError, match="would travel readable. Use https:// or grpcs://"
+        UserError, match="would travel unencrypted. Use https:// or grpcs://"
     ) as caught:
         Access.of(away, "secret-token", None)
     assert "secret-token" not in str(caught.value)
     monkeypatch.setenv("XRAYSR_TOKEN", "from-outside")
-    with pytest.raises(UserError, match="would travel readable"):
+    with pytest.raises(UserError, match="would travel unencrypted"):
         Access.of(away, None, None)
     assert Access.of(away, "", None).header == {}
 

@@ -143,7 +143,7 @@ class Access:
             raise UserError("A token is printable ASCII without spaces; the one given is not.")
         if token and not (address.secure or address.loopback):
             raise UserError(
-                f"A token sent to {address} would travel readable. Use https:// or grpcs://, "
+                f"A token sent to {address} would travel unencrypted. Use https:// or grpcs://, "
                 f"or send none: token='' and no {TOKEN_VARIABLE} in the environment."
             )
         if address.secure and ca_file is not None:
