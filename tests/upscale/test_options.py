@@ -39,7 +39,8 @@ def test_without_options_it_is_the_upscaler(upscaler, film):
 def test_ensemble_and_faithful_go_together(upscaler, film):
     both = UpscaleOptions(ensemble=True, faithful=True)
     pixels, applied = read(film).pixels, both.applied(upscaler)
-    assert both.provenance(upscaler).options == ("faithful", "ensemble")
+    assert both.provenance(upscaler).options == ("ensemble", "faithful")
+    assert applied(read(film)).provenance.options == ("ensemble", "faithful")
     turned = applied(np.ascontiguousarray(pixels.T)).T
     np.testing.assert_allclose(turned, applied(pixels), atol=1e-4)
     assert lr_consistency(applied(pixels), pixels) > 90

@@ -25,6 +25,8 @@ class ConsistentRuntime:
         self.runtime = runtime
         radius = runtime.spec.receptive_radius + REACH
         self.spec = replace(runtime.spec, receptive_radius=radius)
+        self.levels = getattr(runtime, "levels", None)
+        self.words = (*getattr(runtime, "words", ()), "faithful")
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """(n, height, width, 1) float32 in [0, 1] to the same, `scale` times as large."""

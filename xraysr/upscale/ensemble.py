@@ -27,6 +27,8 @@ class EnsembleRuntime:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.spec = runtime.spec
+        self.levels = getattr(runtime, "levels", None)
+        self.words = (*getattr(runtime, "words", ()), "ensemble")
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """(n, height, width, 1) float32 in [0, 1] to the same, `scale` times as large."""

@@ -76,21 +76,18 @@ class UpscaleOptions:
         """What an output says of how it was made; its `maker` is the same for the same pixels."""
         from xraysr.io import Provenance
 
-        spec, levels = upscaler.spec, upscaler.levels
+        applied = self.applied(upscaler)
         said = {
-            "faithful": self.faithful,
-            "ensemble": self.ensemble,
-            f"int8 with {levels} grey levels": levels is not None,
             "marked": self.mark,
             f"bits {self.bits}": self.bits is not None,
             f"page {self.page}": self.page is not None,
             "range {:g}:{:g}".format(*self.value_range or (0, 1)): self.value_range is not None,
         }
-        options = tuple(words for words, wanted in said.items() if wanted)
+        words = (*applied.words, *(each for each, wanted in said.items() if wanted))
         return Provenance(
-            spec.name,
-            spec.weights_sha256,
-            spec.scale,
-            options=options,
+            applied.spec.name,
+            applied.spec.weights_sha256,
+            applied.scale,
+            options=words,
             source_sha256=source_sha256,
         )

@@ -78,6 +78,12 @@ class Upscaler:
         """How many grey levels the model tells apart; None where it computes in floats."""
         return getattr(self.runtime, "levels", None)
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What runs besides the plain network, as outputs say it: "ensemble", "faithful"."""
+        levels = () if self.levels is None else (f"int8 with {self.levels} grey levels",)
+        return (*levels, *getattr(self.runtime, "words", ()))
+
     def __call__(self, image: Image) -> Image:
         """Enlarges `image` by `scale`.
 
@@ -132,7 +138,8 @@ class Upscaler:
         spacing = film.spacing
         if spacing is not None:
             spacing = spacing[0] / self.scale, spacing[1] / self.scale
-        made = Provenance(self.spec.name, self.spec.weights_sha256, self.scale)
+        spec = self.spec
+        made = Provenance(spec.name, spec.weights_sha256, self.scale, options=self.words)
         return replace(film, pixels=pixels, spacing=spacing, provenance=made)
 
     def _strips(self, images: np.ndarray) -> Iterator[np.ndarray]:
