@@ -9,6 +9,7 @@ from xraysr.registration import register as _register
 from xraysr.version import __version__ as __version__
 
 _HOMES = {
+    "Degradation": "xraysr.degradation",
     "Discriminator": "xraysr.models",
     "EdgeUpscaler": "xraysr.upscale.edge",
     "EdgeGenerator": "xraysr.models",

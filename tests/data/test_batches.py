@@ -1,10 +1,13 @@
 """Batches: crops are aligned, the order is a function of the seed, pairs are mixed evenly."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from xraysr.data.batches import training_batches, whole_films
 from xraysr.data.pipeline import PairCache
+from xraysr.degradation import Degradation
 from xraysr.errors import UserError
 from xraysr.films.finder import Film
 from xraysr.io import Radiograph, write
@@ -104,6 +107,44 @@ def test_the_seed_fixes_what_is_drawn_and_a_late_start_joins_in(cache):
     whole, late = draw(0), draw(0, first_step=4)
     np.testing.assert_array_equal(whole[4:], late)
     assert not np.array_equal(whole, draw(1))
+
+
+NOISY = Degradation("box", blur=(0.1, 0.4), noise=(0.01, 0.05))
+
+
+def test_lr_can_be_made_anew_for_every_crop_and_depends_on_seed_and_position_alone(cache):
+    def draw(seed=0, first_step=0, drawn=NOISY):
+        batches = training_batches(
+            [cache], batch=4, crop=8, flips=False, seed=seed, first_step=first_step, drawn=drawn
+        )
+        return [(lr.numpy(), hr.numpy()) for lr, hr in batches.take(4)]
+
+    made, clean = draw(), draw(drawn=None)
+    for (lr, hr), (clean_lr, clean_hr) in zip(made, clean, strict=True):
+        np.testing.assert_array_equal(hr, clean_hr)  # the same crops
+        assert 0.005 < np.abs(lr - clean_lr).std() < 0.2
+    for first, again in zip(made[2:], draw(first_step=2)[:2], strict=True):
+        np.testing.assert_array_equal(first[0], again[0])
+
+
+def test_a_fixed_degradation_of_a_crop_is_that_of_its_film(cache):
+    box = Degradation("box")
+    batches = training_batches([cache], batch=4, crop=8, flips=False, seed=0, drawn=box)
+    for lr, hr in batches.take(3):
+        means = hr.numpy().reshape(4, 8, 4, 8, 4).mean(axis=(2, 4))
+        np.testing.assert_allclose(lr[..., 0], means, atol=1 / 255)
+
+
+def test_films_that_came_with_lr_keep_it(cache):
+    found = [replace(film, lr_path=film.path) for film in cache.films]
+    paired = replace(cache, films=tuple(found))
+    settings = {"batch": 4, "crop": 8, "flips": False, "seed": 0}
+    for (lr, _), (kept, _) in zip(
+        training_batches([paired], **settings, drawn=NOISY).take(2),
+        training_batches([cache], **settings).take(2),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(lr, kept)
 
 
 @pytest.fixture(params=["memory", "disk"])

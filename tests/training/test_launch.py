@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from xraysr.degradation import NAMED
 from xraysr.errors import UserError
 from xraysr.films.index import index_films
 from xraysr.models.open import load_generator
@@ -49,6 +50,13 @@ def test_the_card_says_how_it_was_trained(finished):
     assert spec.training["pairs"] == ["16:64"]
     assert spec.training["films"] == 8
     assert "own_parts" not in spec.training
+
+
+def test_a_named_degradation_is_used_and_the_card_says_so(finished, film_folder, tiny, tmp_path):
+    config = replace(tiny, steps=1, adversarial_share=0.0, degradation="photo")
+    run = train(config, film_folder, tmp_path / "run")
+    assert ModelSpec.load(run.generator).degradation == NAMED["photo"].text
+    assert run.lanczos() < finished.lanczos() - 0.5  # it counts in validation too
 
 
 def test_the_films_of_each_split_are_listed(finished, film_folder):

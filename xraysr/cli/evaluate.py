@@ -11,6 +11,7 @@ import typer
 
 from xraysr.cli.options import (
     DataOption,
+    DegradationOption,
     FitOption,
     Overwrite,
     PairOption,
@@ -35,6 +36,7 @@ def evaluate(
     pair: PairOption,
     split: Annotated[str, typer.Option(help="train, val, test or all.")] = "test",
     fit: FitOption = "crop",
+    degradation: DegradationOption = "lanczos",
     resplit: Resplit = False,
     allow_shared_patients: SharedPatients = False,
     patients: Patients = None,
@@ -49,6 +51,7 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> None:
     """Score models on films, beside bicubic and Lanczos interpolation."""
+    from xraysr.degradation import named
     from xraysr.files import refuse_existing
     from xraysr.films.index import index_films
     from xraysr.films.patients import SPLITS
@@ -75,7 +78,8 @@ def evaluate(
         from xraysr.upscale import load
 
         upscalers = {row_name(each, model): load(each) for each in model}
-    report = run(upscalers, films, pair, fit)
+    made = None if degradation == "lanczos" else named(degradation)
+    report = run(upscalers, films, pair, fit, degradation=made)
     report = replace(report, skipped=(*index.skipped, *report.skipped))
     if markdown:
         print(report.markdown())

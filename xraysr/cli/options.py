@@ -16,6 +16,13 @@ INTERRUPTED = 130
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder of films, any depth.")]
 PairOption = Annotated[str, typer.Option("--pair", help="LR:HR size, such as 64:256.")]
+DegradationOption = Annotated[
+    str,
+    typer.Option(
+        "--degradation",
+        help="How LR is made of HR: lanczos, cr, dr-binned, photo, chat-jpeg or robust.",
+    ),
+]
 FitOption = Annotated[
     str, typer.Option(help="How films are fitted to HR size: crop, pad or stretch.")
 ]

@@ -7,12 +7,13 @@ the uninterrupted run would have seen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from xraysr.data.pipeline import PairCache
+from xraysr.degradation import Degradation, Mixture, degrade_window, rng_at
 from xraysr.errors import UserError
 from xraysr.pair import Size
 
@@ -38,6 +39,7 @@ def training_batches(
     first_step: int = 0,
     pipeline: tuple[int, int] = (0, 1),
     replicas: int = 1,
+    drawn: Degradation | Mixture | None = None,
 ) -> tf.data.Dataset:
     """Endless batches of aligned random crops, shuffled anew each epoch.
 
@@ -53,6 +55,8 @@ def training_batches(
         first_step: Number of steps to skip, for a run that resumes.
         pipeline: (index, count) of this process among those that read.
         replicas: Devices this process feeds; the batch of a step comes in that many parts.
+        drawn: Makes LR of every crop anew, with what it draws; None takes LR from the caches, as
+            films of pair folders always do.
 
     Returns:
         Dataset of (LR, HR): float32 in [0, 1], shapes (n, crop, crop, 1) and
@@ -82,10 +86,18 @@ def training_batches(
         row = tf.random.experimental.index_shuffle(place, tf.stack([seed, epoch]), count - 1)
         chance = tf.random.stateless_uniform([3], tf.stack([seed, position]))
         top, left = (tf.cast(chance[axis] * free[row, axis], tf.int64) for axis in range(2))
-        return row, top, left, chance[2] < 0.5
+        return position, row, top, left, chance[2] < 0.5
 
-    def cut(row: tf.Tensor, top: tf.Tensor, left: tf.Tensor, mirror: tf.Tensor) -> Batch:
-        lr, hr = _windows(caches, row, top, left, lr_size)
+    def make_lr(cache: PairCache, row: int, top: int, left: int, position: int) -> np.ndarray:
+        assert drawn is not None
+        bits, rng = int(cache.bits[row]), rng_at(seed, position)
+        window = (top, left, *lr_size)
+        lr = degrade_window(drawn, cache.hr[row][..., 0], window, cache.pair.scale, bits, rng)
+        return np.round(lr * ((1 << bits) - 1))[..., None]
+
+    def cut(position, row, top, left, mirror) -> Batch:
+        made = (make_lr, position) if drawn is not None else None
+        lr, hr = _windows(caches, row, top, left, lr_size, made)
         if not flips:
             return lr, hr
         mirror = mirror[:, None, None, None]
@@ -101,7 +113,12 @@ def training_batches(
 
 
 def _windows(
-    caches: Sequence[PairCache], rows: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, lr_size: Size
+    caches: Sequence[PairCache],
+    rows: tf.Tensor,
+    tops: tf.Tensor,
+    lefts: tf.Tensor,
+    lr_size: Size,
+    made: tuple[Callable[..., np.ndarray], tf.Tensor] | None = None,
 ) -> Batch:
     """Windows of LR and HR at the same place, cut on the host; nothing else is read.
 
@@ -111,6 +128,7 @@ def _windows(
         tops: Upper edge of each window in LR pixels, int64, shape (n,).
         lefts: Left edge of each, likewise.
         lr_size: (height, width) of the LR windows.
+        made: What makes the stored values of an LR window anew, and the position of each.
 
     Returns:
         float32 in [0, 1], shapes (n, *lr_size, 1) and (n, *hr_size, 1).
@@ -120,17 +138,22 @@ def _windows(
     ends = np.cumsum([len(cache) for cache in caches])
     dtype = np.result_type(*(cache.lr.dtype for cache in caches))
 
-    def cut(rows, tops, lefts):
+    def cut(rows, tops, lefts, positions):
         lr, hr, bits = [], [], []
-        for row, top, left in zip(rows, tops, lefts, strict=True):
+        for row, top, left, position in zip(rows, tops, lefts, positions, strict=True):
             which = int(np.searchsorted(ends, row, side="right"))
             cache, own = caches[which], row - ends[which] + len(caches[which])
-            lr.append(_window(cache.lr[own], top, left, lr_size))
+            if made is not None and cache.films[own].lr_path is None:
+                lr.append(made[0](cache, own, top, left, int(position)))
+            else:
+                lr.append(_window(cache.lr[own], top, left, lr_size))
             hr.append(_window(cache.hr[own], top * scale, left * scale, hr_size))
             bits.append(cache.bits[own])
         return np.stack(lr).astype(dtype), np.stack(hr).astype(dtype), np.array(bits, np.int32)
 
-    lr, hr, bits = tf.numpy_function(cut, [rows, tops, lefts], (dtype, dtype, np.int32))
+    lr, hr, bits = tf.numpy_function(
+        cut, [rows, tops, lefts, rows if made is None else made[1]], (dtype, dtype, np.int32)
+    )
     levels = (2.0 ** tf.cast(bits, tf.float32) - 1.0)[:, None, None, None]
     return (
         tf.ensure_shape(tf.cast(lr, tf.float32) / levels, (rows.shape[0], *lr_size, 1)),

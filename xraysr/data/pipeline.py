@@ -18,7 +18,7 @@ from xraysr.data.fit import load_hr
 from xraysr.degradation import (
     AS_FOUND,
     DEFAULT,
-    Degradation,
+    Degrade,
     degradation_key,
     degradation_name,
     degrade_with,
@@ -53,7 +53,7 @@ def film_pairs(
     pair: Pair,
     fit: str,
     skipped: list[Skipped],
-    degradation: Degradation | None = None,
+    degradation: Degrade | None = None,
 ) -> Iterator[StoredPair]:
     """Decodes `films` in parallel and yields their pairs in order.
 
@@ -123,7 +123,7 @@ def film_pairs(
         raise failures[0]
 
 
-def degradation_text(films: Iterable[Film], degradation: Degradation | None = None) -> str:
+def degradation_text(films: Iterable[Film], degradation: Degrade | None = None) -> str:
     """How the LR twins of `films` were made, for tables, cards and JSON.
 
     Films of a pair folder have those found there. The films of a `PairCache`, or of what
@@ -177,7 +177,7 @@ class PairCache:
         *,
         folder: Path | None = None,
         pipeline: tuple[int, int] = (0, 1),
-        degradation: Degradation | None = None,
+        degradation: Degrade | None = None,
     ) -> PairCache:
         """Reads `films` once.
 
@@ -221,7 +221,7 @@ class PairCache:
         track: Callable[[Iterable[StoredPair]], Iterable[StoredPair]],
         folder: Path,
         pipeline: tuple[int, int],
-        degradation: Degradation | None,
+        degradation: Degrade | None,
     ) -> PairCache:
         disk = DiskCache(folder, films, pair, fit, degradation_key(degradation))
         stream = disk.fill(

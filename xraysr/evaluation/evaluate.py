@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from xraysr.data.pipeline import StoredPair, degradation_text, film_pairs
-from xraysr.degradation import Degradation
+from xraysr.degradation import Degrade
 from xraysr.errors import UserError
 from xraysr.evaluation.metrics import added_detail, crop_border, lr_consistency, psnr, ssim
 from xraysr.evaluation.report import REFERENCE, FilmScores, Report
@@ -25,7 +25,7 @@ def evaluate(
     pair: Pair | str,
     fit: str = "crop",
     *,
-    degradation: Degradation | None = None,
+    degradation: Degrade | None = None,
 ) -> Report:
     """Scores `upscalers` and both interpolations on `films`.
 

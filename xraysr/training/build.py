@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from xraysr.degradation import Degradation
+from xraysr.degradation import Degrade
 from xraysr.errors import UserError
 from xraysr.models import (
     GENERATORS,
@@ -44,7 +44,7 @@ class OwnParts:
     generator: keras.Model | None = None
     discriminator: keras.Model | None = None
     content_loss: ContentLoss | None = None
-    degradation: Degradation | None = None
+    degradation: Degrade | None = None
 
     def describe(self) -> dict[str, str]:
         """The parts that are there, by name, as config.json and the card of the model say them."""

@@ -117,6 +117,10 @@ class TrainConfig:
     batch: int = setting(16, "Images in a step, on all devices together.", least=1)
     crop: int = setting(24, "Side of the LR crops in pixels, at most the LR size.", least=1)
     flips: bool = setting(True, "Mirror half of the crops; leave off where laterality matters.")
+    degradation: str = setting(
+        "lanczos", "How LR is made of HR; robust draws anew for every crop.",
+        "lanczos", "cr", "dr-binned", "photo", "chat-jpeg", "robust",
+    )  # fmt: skip
     fit: str = setting("crop", "How films are fitted to HR size.", "crop", "pad", "stretch")
     learning_rate: float | None = setting(
         None, "Peak in the content phase. Default: 1e-3, with init 2e-4.", above=0

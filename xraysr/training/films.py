@@ -10,7 +10,7 @@ from typing import Any
 
 from xraysr.data.pipeline import PairCache
 from xraysr.data.remote import is_remote, local_copy
-from xraysr.degradation import Degradation
+from xraysr.degradation import Degrade
 from xraysr.errors import UserError
 from xraysr.films.finder import Film, Skipped
 from xraysr.films.index import FilmIndex, index_films
@@ -51,7 +51,7 @@ class RunFilms:
         data: str | Path,
         cache: Path | None = None,
         pipeline: tuple[int, int] = (0, 1),
-        degradation: Degradation | None = None,
+        degradation: Degrade | None = None,
     ) -> RunFilms:
         """Finds, splits and decodes the films below `data`.
 

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from xraysr.data.remote import is_remote
-from xraysr.degradation import Degradation
+from xraysr.degradation import LANCZOS, Degradation, Degrade, Mixture, named
 from xraysr.errors import UserError
 from xraysr.files import write_json
 from xraysr.progress import StatusBar, status_bar
@@ -46,7 +46,7 @@ def train(
     generator: keras.Model | None = None,
     discriminator: keras.Model | None = None,
     content_loss: ContentLoss | None = None,
-    degradation: Degradation | None = None,
+    degradation: Degrade | None = None,
     callbacks: Sequence[Callback] = (),
     overwrite: bool = False,
     strategy: tf.distribute.Strategy | None = None,
@@ -64,7 +64,8 @@ def train(
         discriminator: A Keras model of your own that maps HR-sized images to logits.
         content_loss: A function of (sr, hr) that returns one number.
         degradation: A function of (hr, lr_size), hr float32 (height, width) in [0, 1], that
-            returns LR of that size; by default LR is made by antialiased Lanczos.
+            returns LR of that size, such as an `xraysr.Degradation`, whose ranges are drawn
+            anew for every crop. By default the one that `config` names.
         callbacks: Told what happens in the run, after those of xraysr.
         overwrite: Replace an older run in `out`; only files that a run writes are removed.
         strategy: How several devices work together; by default what `choose_strategy` finds.
@@ -87,14 +88,15 @@ def train(
     if is_chief(strategy):
         Run.refuse_existing(out, overwrite, cache)
     srgan = _networks(config, own, strategy)
-    films = RunFilms.load(config, data, cache, pipelines(strategy), degradation)
+    made = _degradation(config, degradation)
+    films = RunFilms.load(config, data, cache, pipelines(strategy), made)
     with _beginning(out):
         run = (
             Run.create(out, config, own.describe())
             if is_chief(strategy)
             else Run(out, config, own.describe())
         )
-    return _train(run, films, strategy, srgan, callbacks, resume=False)
+    return _train(run, films, strategy, srgan, callbacks, made, resume=False)
 
 
 def resume_training(
@@ -104,7 +106,7 @@ def resume_training(
     generator: keras.Model | None = None,
     discriminator: keras.Model | None = None,
     content_loss: ContentLoss | None = None,
-    degradation: Degradation | None = None,
+    degradation: Degrade | None = None,
     callbacks: Sequence[Callback] = (),
     strategy: tf.distribute.Strategy | None = None,
     cache: str | Path | None = None,
@@ -139,11 +141,16 @@ def resume_training(
     strategy = strategy or choose_strategy()
     _check_strategy(run.config, strategy)
     srgan = _networks(run.config, own, strategy)
-    films = RunFilms.load(
-        run.config, data or run.data_root(), cache, pipelines(strategy), degradation
-    )
+    made = _degradation(run.config, degradation)
+    films = RunFilms.load(run.config, data or run.data_root(), cache, pipelines(strategy), made)
     films.require_same(run.data())
-    return _train(run, films, strategy, srgan, callbacks, resume=True)
+    return _train(run, films, strategy, srgan, callbacks, made, resume=True)
+
+
+def _degradation(config: TrainConfig, own: Degrade | None) -> Degrade | None:
+    """What makes LR: the user's own, or the named one; None for Lanczos alone."""
+    chosen = named(config.degradation)
+    return own or (None if chosen is LANCZOS else chosen)
 
 
 def _listed(parts: dict[str, str]) -> str:
@@ -189,6 +196,7 @@ def _train(
     strategy: tf.distribute.Strategy,
     srgan: SRGAN,
     callbacks: Sequence[Callback],
+    degradation: Degrade | None,
     resume: bool,
 ) -> Run:
     if is_chief(strategy):
@@ -201,7 +209,10 @@ def _train(
     with status_bar() as bar:
         for line in films.remarks() if is_chief(strategy) else ():
             bar.line(line)
-        trainer = Trainer(run.config, srgan, films.train, films.val, strategy, say=bar.line)
+        drawn = degradation if isinstance(degradation, Degradation | Mixture) else None
+        trainer = Trainer(
+            run.config, srgan, films.train, films.val, strategy, say=bar.line, drawn=drawn
+        )
         checkpointing = Checkpointing(run.path / "checkpoints", trainer)
         if resume:
             checkpointing.restore(trainer)

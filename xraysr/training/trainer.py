@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from xraysr.data.batches import training_batches
 from xraysr.data.pipeline import PairCache
+from xraysr.degradation import Degradation, Mixture
 from xraysr.errors import UserError
 from xraysr.training.build import initialise
 from xraysr.training.callbacks import Callback
@@ -45,6 +46,7 @@ class Trainer:
         strategy: How the devices work together.
         callbacks: Called in this order.
         say: Prints a line for people.
+        drawn: Makes LR of every crop anew; None takes it from `films`.
 
     Attributes:
         step: Optimizer steps taken.
@@ -66,6 +68,7 @@ class Trainer:
         strategy: tf.distribute.Strategy,
         callbacks: Sequence[Callback] = (),
         say: Callable[[str], None] = print,
+        drawn: Degradation | Mixture | None = None,
     ) -> None:
         self.config = config
         self.srgan = srgan
@@ -74,6 +77,7 @@ class Trainer:
         self.strategy = strategy
         self.callbacks = callbacks
         self.say = say
+        self.drawn = drawn
         self.writes = is_chief(strategy)
         self.step = 0
         self.seconds = 0.0
@@ -203,6 +207,7 @@ class Trainer:
                 first_step=self.step,
                 pipeline=pipeline,
                 replicas=replicas,
+                drawn=self.drawn,
             )
 
         return iter(self.strategy.distribute_datasets_from_function(make))
