@@ -102,8 +102,14 @@ def own_model() -> keras.Model:
     return keras.Model(lr, keras.layers.Add()([x, keras.layers.UpSampling2D(3)(lr)]), name="mine")
 
 
-@pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("saved", [False, True])
+@pytest.mark.parametrize(
+    ("format", "saved"),
+    [
+        ("tflite", False),
+        ("saved_model", True),
+        *(pytest.param("onnx", saved, marks=pytest.mark.slow) for saved in (False, True)),
+    ],
+)
 def test_a_model_of_ones_own_is_exported(tmp_path, format, saved):
     model = own_model()
     if saved:
