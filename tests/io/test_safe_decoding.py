@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from xraysr.errors import BadImageError, UserError
-from xraysr.io.safe_decoding import content, decoding, quiet
+from xraysr.io.safe_decoding import check_size, content, decoding, quiet
 
 
 def test_content_names_what_is_wrong(tmp_path: Path) -> None:
@@ -64,3 +64,12 @@ def test_overlapping_threads_restore_the_filters() -> None:
         thread.join()
         warnings.warn("heard", stacklevel=1)
     assert [str(warning.message) for warning in caught] == ["heard"]
+
+
+def test_large_images_pass_when_their_files_are_large_too() -> None:
+    side = 1 << 14
+    check_size(side, side, 2, 2 * side * side // 100)  # as a PNG of ours has them
+    check_size(8000, 8000, 1, 100)  # no more memory than any film may take
+    for width, height, file in ((side, side, 1000), (side + 1, side, 1 << 30)):
+        with pytest.raises(BadImageError, match="too large to open safely"):
+            check_size(width, height, 2, file)
