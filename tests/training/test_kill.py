@@ -28,7 +28,7 @@ VOLATILE = {"seconds", "images_per_second"}
 @pytest.fixture(scope="module")
 def processes():
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["xraysr.training"])
+    context.set_forkserver_preload(["xraysr.training.launch"])
     return context
 
 
