@@ -22,6 +22,7 @@ from mkdocs.structure.files import File, Files
 from nbclient import NotebookClient
 
 import xraysr
+from xraysr.degradation import NAMED
 from xraysr.films.layouts import LAYOUTS
 from xraysr.presets import ModelCard, names
 from xraysr.training.config import settings_table
@@ -74,7 +75,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Fills in the tables, and sends mkdocstrings to where a public name is defined."""
-    tables = {"settings": settings_table, "commands": _commands, "layouts": _layouts}
+    tables = {
+        "settings": settings_table,
+        "commands": _commands,
+        "layouts": _layouts,
+        "degradations": _degradations,
+    }
     for marker, table in tables.items():
         if f"<!-- {marker} -->" in markdown:
             markdown = markdown.replace(f"<!-- {marker} -->", table())
@@ -164,6 +170,11 @@ def _layouts() -> str:
     """The layouts of films that are known, and what each cannot tell."""
     known = dict.fromkeys((each.name, each.note) for each in LAYOUTS)
     return "\n".join(f"| {name} | {note} |" for name, note in known)
+
+
+def _degradations() -> str:
+    """The degradations that have a name."""
+    return "\n".join(f"| `{name}` | {each.text} |" for name, each in NAMED.items())
 
 
 def _commands() -> str:

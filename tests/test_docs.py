@@ -95,7 +95,7 @@ def test_options_named_in_the_text_exist(page):
     if page.name == "CHANGELOG.md":
         pytest.skip("it also names options of the past")
     named = {line.split()[0] for line in re.findall(r"`(--[a-z][^`]*)`", prose(page))}
-    assert named <= options(*COMMANDS) | {"--write"}  # that of benchmarks/perceptual.py
+    assert named <= options(*COMMANDS) | {"--write", "--native"}  # those of benchmarks
 
 
 @pytest.mark.slow
