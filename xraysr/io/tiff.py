@@ -91,9 +91,10 @@ def _choose(pages: Any, page: int | None) -> tuple[int, tuple[Notice, ...]]:
         for at in whole
         if all(SMALL * sizes[at][side] >= largest[side] for side in (0, 1)) or at == whole[-1]
     )
+    other = next(at for at in range(count) if at != first) + 1
     said = (
         f"The file holds {count} pages; page {first + 1}, the first of full size, was read. "
-        "page takes another."
+        f"page={other} reads another."
     )
     return first, (Notice("several-pages", said),)
 
