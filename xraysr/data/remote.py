@@ -57,7 +57,7 @@ def local_copy(
     Args:
         data: Folder of films: a local path, or an address that `tf.io.gfile` reads.
         folder: Where mirrors lie; each address has a folder of its own in it.
-        skipped: Films that could not be copied are appended, with the reason, and what is none.
+        skipped: What could not be copied, or is not a film, is appended with the reason.
         track: Wraps the iteration over the files, given their number, for a progress bar.
 
     Returns:
