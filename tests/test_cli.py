@@ -557,7 +557,7 @@ def test_export_in_int8_on_films_of_ones_own(run, trained, tmp_path):
     data = save_split(tmp_path / "data", train=2, test=2)
     out = tmp_path / "g.tflite"
     words = ("export", trained["keras"], out, "--format", "tflite", "--precision", "int8")
-    assert_refused(run(*words), "name a folder of them with --films")
+    assert_refused(run(*words), "name a folder of them as films")
     result = run(*words, "--films", data, "--pair", "16:64", "--max-psnr-loss", 20)
     assert result.code == 0, result.err
     assert "(2 films of data, 16:64)" in result.out
