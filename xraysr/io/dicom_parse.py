@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from xraysr.errors import BadImageError
 from xraysr.io.codestream import ITEM, SEQUENCE_END
-from xraysr.io.safe_decoding import MOST_PIXELS
+from xraysr.io.safe_decoding import SAFE_PIXELS
 
 if TYPE_CHECKING:
     from pydicom import FileDataset
 
 MARKER = slice(128, 132)
 PREAMBLE = 132
-# What a deflated file may become: 16 bits for as many pixels as are read, and the header.
-LARGEST_INFLATED = 2 * MOST_PIXELS + (1 << 24)
+# What a deflated file may become: 16 bits for as many pixels as any file may have, and the header.
+LARGEST_INFLATED = 2 * SAFE_PIXELS + (1 << 24)
 CHUNK = 1 << 20
 ZLIB = tuple(bytes([0x78, level]) for level in (0x01, 0x5E, 0x9C, 0xDA))  # its heads
 PIXELS = 0x7FE00010
