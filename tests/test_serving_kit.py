@@ -450,7 +450,7 @@ def test_the_load_script_is_short_and_measures(monkeypatch, capsys):
 
         return upscale
 
-    fake = SimpleNamespace(load=load, phantom=xraysr.phantom)
+    fake = SimpleNamespace(load=load, make_phantom=xraysr.make_phantom)
     monkeypatch.setitem(sys.modules, "xraysr", fake)
     monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)
     monkeypatch.setattr(sys, "argv", ["load.py", "grpcs://host:1/name", "3", "6", "72"])
