@@ -101,6 +101,17 @@ def test_bits_are_those_of_the_files(films, tmp_path):
     assert "16 bit" in report.title
 
 
+def test_notices_of_the_films_are_counted(films, tmp_path, capsys):
+    shallow = tmp_path / "shallow.png"
+    pixels = np.random.default_rng(0).integers(0, 2**12, (64, 64), dtype=np.uint16)
+    Image.fromarray(pixels).save(shallow)
+    report = evaluate({}, (films[0], film(shallow)), "16:64")
+    assert [each.notices for each in report.films] == [(), ("range-12-in-16",)]
+    assert report.notices == report.to_json()["notices"] == {"range-12-in-16": 1}
+    report.show()
+    assert "notices: 1 range-12-in-16" in capsys.readouterr().out
+
+
 def test_a_pair_that_is_not_square(films):
     report = evaluate({}, films, "16x20:48x60")
     assert "HR 48x60" in report.title and "border 3 px" in report.title

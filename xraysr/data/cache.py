@@ -40,12 +40,16 @@ POLL = 1.0
 
 
 class StoredPair(NamedTuple):
-    """One film at both sizes as integers of `bits` bits: uint16, (height, width, 1)."""
+    """One film at both sizes as integers of `bits` bits: uint16, (height, width, 1).
+
+    `notices` are the codes of what its reader should know, where the film was read just now.
+    """
 
     film: Film
     lr: np.ndarray
     hr: np.ndarray
     bits: int
+    notices: tuple[str, ...] = ()
 
 
 Decode = Callable[[Sequence[Film], list[Skipped]], Iterable[StoredPair]]

@@ -57,8 +57,12 @@ def fit_to(pixels: np.ndarray, size: Size, mode: str = "crop") -> np.ndarray:
     raise UserError(f"fit must be one of {', '.join(FITS)}. Received: {mode!r}")
 
 
-def load_hr(path: Path, size: Size, mode: str = "crop") -> tuple[np.ndarray, int]:
+def load_hr(
+    path: Path, size: Size, mode: str = "crop", notices: list[str] | None = None
+) -> tuple[np.ndarray, int]:
     """Reads the film at `path` as HR of `size`: the integers a file holds, and their bits.
+
+    The codes of the film's notices are appended to `notices`.
 
     Returns:
         uint8 and 8 for films of up to 8 bits, else uint16 and 16: films of 10 to 15 bits are
@@ -69,6 +73,8 @@ def load_hr(path: Path, size: Size, mode: str = "crop") -> tuple[np.ndarray, int
         BadImageError: if the file cannot be read or is smaller than `size`.
     """
     film = read(path)
+    if notices is not None:
+        notices += [notice.code for notice in film.notices]
     bits = file_bits(film.bits)
     return to_stored(fit_to(film.pixels, size, mode), bits), bits
 

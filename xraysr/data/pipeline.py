@@ -71,12 +71,13 @@ def film_pairs(
         UserError: if `degradation` gives another shape; also whatever it raises itself.
     """
     failures: list[Exception] = []
+    noticed: dict[int, list[str]] = {}
 
     def load(index: np.int64) -> tuple[np.ndarray, np.ndarray, np.int32]:
         film = films[int(index)]
         nothing = np.zeros(pair.lr, np.uint16), np.zeros(pair.hr, np.uint16), np.int32(0)
         try:
-            hr, bits = load_hr(film.path, pair.hr, fit)
+            hr, bits = load_hr(film.path, pair.hr, fit, noticed.setdefault(int(index), []))
             lr = _prepared_lr(film.lr_path, pair, bits) if film.lr_path else np.zeros(pair.lr)
         except UserError as error:
             skipped.append(Skipped.because(film.path, error))
@@ -118,7 +119,7 @@ def film_pairs(
         film = films[index]
         if film.lr_path is not None and differs:  # not what its manifest says: the user's own
             film = replace(film, degradation=AS_FOUND)
-        yield StoredPair(film, lr, hr, int(bits))
+        yield StoredPair(film, lr, hr, int(bits), tuple(noticed.pop(index)))
     if failures:
         raise failures[0]
 

@@ -106,4 +106,5 @@ def _score(
             }
             for method, image in images.items()
         },
+        stored.notices,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,13 +50,17 @@ def bootstrap(values: Sequence[float] | np.ndarray, patients: Sequence[str]) -> 
 
 @dataclass(frozen=True)
 class FilmScores:
-    """Scores of one film, whose file has `bits` bits: `scores[method][metric]`."""
+    """Scores of one film, whose file has `bits` bits: `scores[method][metric]`.
+
+    `notices` are the codes of what a reader of its file should know.
+    """
 
     name: str
     patient: str
     label: str | None
     bits: int
     scores: dict[str, dict[str, float]]
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,12 @@ class Report:
         return tuple(sorted({film.bits for film in self.films}))
 
     @property
+    def notices(self) -> dict[str, int]:
+        """How many films have a notice of each code."""
+        codes = (code for film in self.films for code in set(film.notices))
+        return dict(sorted(Counter(codes).items()))
+
+    @property
     def title(self) -> str:
         """What the scores hold for."""
         return (
@@ -120,8 +131,10 @@ class Report:
         return table
 
     def show(self) -> None:
-        """Prints the table."""
+        """Prints the table, and how many films have notices."""
         show(self.table())
+        if self.notices:
+            print("notices:", ", ".join(f"{n} {code}" for code, n in self.notices.items()))
 
     def markdown(self) -> str:
         """The same table in Markdown, with its title as caption."""
@@ -165,6 +178,7 @@ class Report:
                 }
                 for method in self.methods
             },
+            "notices": self.notices,
             "films": [asdict(film) for film in self.films],
             "skipped": [{"path": str(s.path), "reason": s.reason} for s in self.skipped],
         }

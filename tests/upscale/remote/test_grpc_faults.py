@@ -206,7 +206,9 @@ def test_a_tensor_with_too_few_values(model, address):
 
     upscaler = connect(address)
     model.faults = [cut]
-    with pytest.raises(ServerError, match="does not answer as TF Serving does: an unreadable tensor"):
+    with pytest.raises(
+        ServerError, match="does not answer as TF Serving does: an unreadable tensor"
+    ):
         upscaler(IMAGE)
 
 
