@@ -63,7 +63,8 @@ def row_name(model: str, others: list[str]) -> str:
 def as_flags(text: str) -> str:
     """`text` with arguments of functions as flags: overwrite=True is --overwrite."""
     text = re.sub(r"\b([a-z_]+)=True\b", lambda said: "--" + said[1].replace("_", "-"), text)
-    return re.sub(r"\b(bits|page)=(\d+)", r"--\1 \2", text).replace("value_range", "--range")
+    text = re.sub(r"\b(bits|page)=(\d+)", r"--\1 \2", text)
+    return text.replace("value_range", "--range").replace("max_psnr_loss", "--max-psnr-loss")
 
 
 @contextmanager
