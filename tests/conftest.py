@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -63,9 +64,16 @@ def save_model() -> Callable[..., Path]:
 def trained(tmp_path_factory, save_model) -> dict[str, Path]:
     """One x4 generator that is not plain Lanczos, in every format, by its name. Read only."""
     from xraysr.export import export_model
+    from xraysr.files import locked
 
-    folder = tmp_path_factory.mktemp("trained")
-    keras = save_model(folder / "generator.keras")
+    # Workers of one run share it, since the conversions take half a minute.
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
     outs = {"saved_model": "models", "tflite": "generator.tflite", "onnx": "generator.onnx"}
-    written = {each: export_model(keras, folder / out, each).path for each, out in outs.items()}
-    return {"keras": keras, **written}
+    known = folder / "written.json"
+    with locked(folder.with_suffix(".lock"), wait=True):
+        if not known.exists():
+            keras = save_model(folder / "generator.keras")
+            written = {e: str(export_model(keras, folder / out, e).path) for e, out in outs.items()}
+            known.write_text(json.dumps({"keras": str(keras), **written}), "utf-8")
+        return {name: Path(path) for name, path in json.loads(known.read_text("utf-8")).items()}

@@ -541,7 +541,12 @@ def test_evaluate_refuses_mistakes(run, trained, tmp_path, monkeypatch, films, w
 
 
 @pytest.mark.parametrize(
-    ("format", "name"), [("saved_model", "sm"), ("tflite", "g.tflite"), ("onnx", "g.onnx")]
+    ("format", "name"),
+    [
+        ("tflite", "g.tflite"),
+        pytest.param("saved_model", "sm", marks=pytest.mark.slow),
+        pytest.param("onnx", "g.onnx", marks=pytest.mark.slow),
+    ],
 )
 def test_export_says_how_far_it_is_from_keras(run, trained, tmp_path, format, name):
     result = run("export", trained["keras"], tmp_path / name, "--format", format)

@@ -26,6 +26,11 @@ from xraysr.phantom.film import make_phantom, write_phantoms
 from xraysr.spec import ModelSpec
 from xraysr.upscale import load
 
+# The quick tests convert to TFLite alone; the other formats take the same way and more time.
+EACH_FORMAT = [
+    each if each == "tflite" else pytest.param(each, marks=pytest.mark.slow) for each in FORMATS
+]
+
 NAMES = {"saved_model": "models", "tflite": "model.tflite", "onnx": "model.onnx"}
 WRITTEN = {
     "saved_model": ["generator"],
@@ -68,7 +73,7 @@ def writes(format: str, change):
     return writer
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", EACH_FORMAT)
 @pytest.mark.parametrize("scale", [2, 3, 6])
 def test_what_is_written_computes_what_keras_computes(tmp_path, save_model, format, scale):
     model = save_model(tmp_path / "generator.keras", scale)
@@ -134,7 +139,7 @@ def full_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", EACH_FORMAT)
 def test_a_full_disk_ends_with_a_sentence_and_leaves_nothing(trained, tmp_path, format, request):
     model, _ = open_model(trained["keras"])
     out = tmp_path / "out" / NAMES[format]
@@ -154,7 +159,7 @@ def test_without_the_serving_extra_the_warm_up_is_left_out_and_that_is_said(
     assert load(written.path).scale == 4
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", EACH_FORMAT)
 def test_the_card_travels_and_says_what_was_exported(trained, tmp_path, format):
     written = export_model(trained["keras"], tmp_path / NAMES[format], format)
     spec = ModelSpec.load(written.path)
@@ -166,7 +171,7 @@ def test_the_card_travels_and_says_what_was_exported(trained, tmp_path, format):
         assert (spec.export["source"], spec.export["pair"]) == ("8 phantoms", "8:32")
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", EACH_FORMAT)
 def test_a_run_folder_stands_for_its_generator(tmp_path, save_model, format):
     model = save_model(tmp_path / "mine" / "generator.keras")
     written = export_model(model.parent, tmp_path / NAMES[format], format)
@@ -190,7 +195,7 @@ def test_each_export_is_the_next_version(trained, tmp_path, save_model):
     assert load(out / "generator").spec.weights_sha256 == hashes["8"]
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", EACH_FORMAT)
 @pytest.mark.parametrize(
     "change", [lambda w: w + np.float32(1e-3), lambda w: w * np.float32("nan")], ids=["off", "nan"]
 )
@@ -204,7 +209,7 @@ def test_an_artefact_that_computes_something_else_is_not_kept(
     assert content(tmp_path / "out") == {}
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", EACH_FORMAT)
 def test_a_failed_export_leaves_the_earlier_one(trained, tmp_path, monkeypatch, format):
     out = tmp_path / NAMES[format]
     version = 1 if format == "saved_model" else None
@@ -216,7 +221,7 @@ def test_a_failed_export_leaves_the_earlier_one(trained, tmp_path, monkeypatch, 
     assert content(tmp_path) == before
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", EACH_FORMAT)
 def test_a_writer_that_stops_half_way_leaves_nothing(trained, tmp_path, monkeypatch, format):
     def writer(generator: SRResNet, path: Path, spec: ModelSpec, calibration) -> None:
         path.write_bytes(b"half")
@@ -228,7 +233,7 @@ def test_a_writer_that_stops_half_way_leaves_nothing(trained, tmp_path, monkeypa
     assert content(tmp_path / "out") == {}
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", EACH_FORMAT)
 def test_an_existing_export_is_replaced_only_when_told(trained, tmp_path, save_model, format):
     out = tmp_path / "out" / NAMES[format]
     version = {"name": "m", "version": 3} if format == "saved_model" else {}
@@ -246,7 +251,7 @@ def test_an_existing_export_is_replaced_only_when_told(trained, tmp_path, save_m
     assert not [each for each in path.parent.iterdir() if each.name.startswith(".")]
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", EACH_FORMAT)
 def test_what_is_no_export_is_never_replaced(trained, tmp_path, format):
     out = tmp_path / NAMES[format]
     path = out / "generator" / "1" if format == "saved_model" else out
@@ -259,6 +264,7 @@ def test_what_is_no_export_is_never_replaced(trained, tmp_path, format):
     assert content(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_exports_lie_beside_the_generator_and_each_other(tmp_path, save_model):
     model = save_model(tmp_path / "model.keras")
     before = content(tmp_path)
@@ -396,7 +402,7 @@ def test_mistakes_are_refused(trained, tmp_path, format, name, words, message):
     assert listing(tmp_path) == ["file"]
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", EACH_FORMAT)
 def test_a_faithful_export_does_not_contradict_the_film(trained, tmp_path, format):
     written = export_model(trained["keras"], tmp_path / NAMES[format], format, faithful=True)
     assert written.spec.export["faithful"] is True

@@ -47,6 +47,7 @@ def generator(perturb) -> SRResNet:
     return perturb(SRResNet.for_pair("8:24", depth=2, width=8))
 
 
+@pytest.mark.slow
 def test_models_are_bit_equal_in_a_fresh_process(tmp_path, perturb):
     models = {
         "generator": SRResNet(4, depth=2, width=8),

@@ -138,6 +138,7 @@ def test_an_edge_preset_as_tflite_is_small_and_loses_what_its_card_says(name, ph
     assert abs(loss[0] - loss[1]) < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EDGE)
 def test_films_lose_what_the_card_of_the_tflite_says(name, shared_data):
     small = EdgeUpscaler(tflite_path(name))
@@ -176,6 +177,7 @@ def test_it_beats_lanczos_on_phantoms(name, phantoms):
     assert min(measured(report, name).values()) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "data", "pair"), SCORED)
 def test_films_score_what_the_card_says(name, data, pair, shared_data):
     hr = Pair.parse(pair).hr[0]

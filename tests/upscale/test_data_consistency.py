@@ -80,6 +80,7 @@ def test_it_is_never_further_from_the_truth_and_fits_the_lr_image(case):
     assert residual(result, lr) < max(0.5, 0.2 * residual(start, lr))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(noise_free())
 def test_twice_is_once(case):
