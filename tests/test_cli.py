@@ -767,7 +767,7 @@ def test_ctrl_c_in_training_says_how_to_go_on_and_that_works(run, tmp_path):
         *range(0, stopped + 1, 5)
     ]
 
-    assert_refused(run("upscale", out, data, "-o", tmp_path / "sr"), "not finished", "--resume")
+    assert_refused(run("upscale", out, data, "-o", tmp_path / "sr"), "not finished", "resume")
     result = run("train", "--resume", "--out", out)
     assert result.code == 0, result.err
     assert str(out / "generator.keras") in result.out

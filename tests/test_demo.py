@@ -119,7 +119,7 @@ def test_overwrite_replaces_a_demo_and_nothing_else(small, tmp_path, capsys):
     shown = capsys.readouterr().out
     for text in ("16:64: 2 films", "bicubic", "Lanczos", "GAN", "differs from Keras by"):
         assert text in shown
-    assert f"skipped: {films / 'test' / 'broken.png'}: truncated or damaged" in shown
+    assert f"skipped: {films / 'test' / 'broken.png'}: truncated" in shown
 
 
 def test_folders_of_the_user_are_not_taken_for_a_demo(small, tmp_path):
