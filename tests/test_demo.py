@@ -59,6 +59,7 @@ def done(small, tmp_path_factory) -> tuple[Path, Report]:
     return out, demo(out, None, "16:64", 0.08)
 
 
+@pytest.mark.slow
 def test_it_leaves_all_it_promises(done):
     out, _ = done
     assert listing(out) == [
@@ -68,6 +69,7 @@ def test_it_leaves_all_it_promises(done):
     assert listing(out / "export") == ["generator.tflite", "generator.tflite.spec.json", "served"]
 
 
+@pytest.mark.slow
 def test_its_scores_are_of_the_test_phantoms(done):
     out, report = done
     scores = json.loads((out / "scores.json").read_text())
@@ -79,6 +81,7 @@ def test_its_scores_are_of_the_test_phantoms(done):
         assert found["psnr"]["mean"] == report.interval(method, "psnr").mean
 
 
+@pytest.mark.slow
 def test_its_exports_are_the_trained_generator(done):
     out, _ = done
     image = np.random.default_rng(1).random((17, 40), dtype=np.float32)
@@ -87,12 +90,14 @@ def test_its_exports_are_the_trained_generator(done):
         np.testing.assert_allclose(load(out / "export" / name)(image), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_its_picture_has_six_columns(done):
     with Image.open(done[0] / "comparison.png") as picture:
         width, height = picture.size
     assert width / height == pytest.approx(6 * 2.6 / 8.4, rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_second_demo_is_refused_and_the_first_one_kept(done, small):
     out, _ = done
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}

@@ -74,6 +74,7 @@ def test_its_input_is_named(trained):
     assert signatures["serving_default"]["inputs"] == ["lr"]
 
 
+@pytest.mark.slow
 def test_int8_leaves_nothing_in_float(int8, trained):
     def floats(path: Path) -> list[str]:
         details = Interpreter(str(path)).get_tensor_details()
@@ -84,6 +85,7 @@ def test_int8_leaves_nothing_in_float(int8, trained):
     assert foreign_operations(int8.read_bytes()) == []
 
 
+@pytest.mark.slow
 def test_int8_takes_and_gives_all_grey_levels_of_8_bits(int8):
     interpreter = Interpreter(str(int8))
     (entry,) = interpreter.get_input_details()
@@ -95,6 +97,7 @@ def test_int8_takes_and_gives_all_grey_levels_of_8_bits(int8):
     assert entry["shape_signature"].tolist() == [-1, -1, -1, 1]
 
 
+@pytest.mark.slow
 def test_int8_is_the_generator_to_a_grey_level_or_so_at_any_size(int8, edge):
     interpreter = Interpreter(str(int8))
     (entry,) = interpreter.get_input_details()

@@ -62,6 +62,7 @@ def int8(trained, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_an_int8_model_is_given_floats_and_gives_floats(int8, trained):
     sr, expected = (load(path)(random(17, 40)) for path in (int8, trained["keras"]))
     assert (sr.dtype, sr.shape) == (np.float32, expected.shape)
@@ -70,6 +71,7 @@ def test_an_int8_model_is_given_floats_and_gives_floats(int8, trained):
     np.testing.assert_allclose(np.unique(sr), levels / 255, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_int8_model_rounds_its_input_to_the_nearest_grey_level(int8):
     edge, levels = EdgeRuntime(int8), random(1, 9, 9, 1) * 254 // 1
     lower, upper = edge.run(levels / 255), edge.run((levels + 1) / 255)
