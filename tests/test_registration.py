@@ -24,6 +24,7 @@ np.save(sys.argv[2], np.asarray(model.generator(image)))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("imports", ["import xraysr", "import keras, xraysr"])
 def test_keras_opens_an_srgan_in_a_process_that_imported_xraysr_alone(tmp_path, imports):
     discriminator = PatchDiscriminator(1, filters=4)

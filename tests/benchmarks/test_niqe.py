@@ -108,6 +108,7 @@ def test_the_distance_is_that_of_two_gaussians(on_phantoms):
     assert on_phantoms.score(image) == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["32:128", "64:256"])
 def test_the_order_on_real_films(shared_data, name):
     pair = Pair.parse(name)

@@ -60,6 +60,7 @@ def assert_ordered(found: np.ndarray) -> None:
     assert found[:, 4].mean() > 1.15 * found[:, 3].mean(), found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAIRS)
 def test_the_order_on_phantoms(name):
     pair = Pair.parse(name)

@@ -108,6 +108,7 @@ DCMTK_BELIEVES_THE_HEADER = (
 DCMTK = [kind for kind in kinds.KINDS if kind.format == "DICOM" and not kind.refused]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("dcmj2pnm") is None, reason="needs dcmtk")
 def test_dcmtk_shows_the_same(tmp_path: Path) -> None:
     """Of what dcmtk decodes here, whose codecs are others; windows off."""
