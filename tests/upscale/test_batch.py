@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +18,14 @@ from pydicom.data import get_testdata_file
 
 from xraysr.errors import UserError
 from xraysr.evaluation.metrics import lr_consistency
+from xraysr.files import locked
 from xraysr.films.walk import Skipped
 from xraysr.io import Notice, Radiograph, read, read_frames, write
 from xraysr.io.voi import display
 from xraysr.phantom.film import make_phantom
 from xraysr.upscale import Upscaler, load
-from xraysr.upscale.batch import Summary, upscale_files
-from xraysr.upscale.files import Enlarged
+from xraysr.upscale.batch import Summary, _lock_of, upscale_files
+from xraysr.upscale.files import Enlarged, enlarge_file
 from xraysr.upscale.options import UpscaleOptions
 from xraysr.upscale.outputs import made_by
 
@@ -470,6 +472,27 @@ def test_processes_share_the_films_and_do_what_a_killed_one_left(tmp_path):
     assert not [name for name in os.listdir(out) if name.endswith(".lock")]
     for number in range(12):
         assert is_twice(out / f"{number}.png", films / f"{number}.png")
+
+
+def test_a_film_that_goes_bad_while_another_process_has_it_stops_no_other(
+    upscaler, tmp_path, monkeypatch
+):
+    films, out = tmp_path / "films", tmp_path / "out"
+    for name in ("a.png", "b.png"):
+        save(films / name)
+    with ExitStack() as other_process:
+        other_process.enter_context(locked(_lock_of(out / "a.png")))
+
+        def meanwhile(*args, **options):
+            (films / "a.png").write_bytes(b"")
+            other_process.close()
+            return enlarge_file(*args, **options)
+
+        monkeypatch.setattr("xraysr.upscale.batch.enlarge_file", meanwhile)
+        summary = upscale_files(upscaler, [films], out, resume=True)
+    assert [each.target.name for each in summary.done] == ["b.png"]
+    assert len(summary.skipped) == 1 and str(films / "a.png") in summary.skipped[0]
+    assert written(out) == ["b.png"]
 
 
 def test_a_study_with_all_that_comes_along_goes_through(upscaler, tmp_path):

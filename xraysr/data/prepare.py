@@ -7,7 +7,6 @@ ones again; val holds those of a val folder, or of a split made anew.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -22,7 +21,7 @@ import numpy as np
 from xraysr.data.fit import FITS, file_bits, fit_to, to_stored
 from xraysr.degradation import DEFAULT
 from xraysr.errors import BadImageError, UserError
-from xraysr.files import make_folder, refuse_existing
+from xraysr.files import make_folder, refuse_existing, sha256_of
 from xraysr.films.index import FilmIndex, index_films
 from xraysr.films.manifest import (
     JOURNAL,
@@ -198,7 +197,7 @@ def _refuse_other(dst: Path, earlier: Manifest, settings: dict[str, Any], jobs: 
     if changes:
         raise UserError(
             f"{dst} was prepared differently: {'; '.join(changes)}. Name another folder, or pass "
-            "overwrite to replace what it holds."
+            "overwrite=True to replace what it holds."
         )
 
 
@@ -256,8 +255,7 @@ def _finish(
 def prepare_film(job: _Job) -> PreparedFilm:
     """Writes one film for every pair it is large enough for, unless an earlier run did."""
     try:
-        with open(job.path, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = sha256_of(job.path)
     except OSError as error:
         return _left_out(job, "", f"cannot be read: {error.strerror}")
     if _is_done(job, sha256):

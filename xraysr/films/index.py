@@ -57,7 +57,7 @@ class FilmIndex:
         raise UserError(
             f"No {split} films under {self.root}: {counts} "
             f"({len({film.patient for film in self.films})} patients). Put films into a "
-            f"{split} folder, or add patients; resplit splits a set in folders anew."
+            f"{split} folder, or add patients; resplit=True splits a set in folders anew."
         )
 
     def summary(self) -> str:
@@ -260,8 +260,8 @@ def refuse_shared(root: Path, films: Sequence[Film]) -> None:
         kermany = KERMANY_NUMBERS if any("person" in clash for clash in clashes) else ""
         raise UserError(
             f"Each patient must be on one side of the split; under {root} {'; '.join(clashes)}. "
-            f"Scores would be too good. {kermany}Pass resplit to merge the folders and split by "
-            "patient, or allow_shared_patients to take the folders as they are."
+            f"Scores would be too good. {kermany}Pass resplit=True to merge the folders and "
+            "split by patient, or allow_shared_patients=True to take the folders as they are."
         )
 
 

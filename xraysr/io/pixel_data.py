@@ -1,7 +1,7 @@
 """Pixel data of a DICOM file to stored values, whatever its transfer syntax, within bounds.
 
 A compressed frame is decoded as its own codestream describes it, and the header is brought into
-agreement afterwards, by `stored`.
+agreement afterwards, by `xraysr.io.agreement`.
 """
 
 from __future__ import annotations

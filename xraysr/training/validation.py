@@ -11,9 +11,8 @@ import tensorflow as tf
 
 from xraysr.data.batches import whole_films
 from xraysr.data.pipeline import PairCache
+from xraysr.evaluation.evaluate import lanczos
 from xraysr.evaluation.metrics import psnr
-from xraysr.lanczos import resize
-from xraysr.pair import Size
 
 BATCH = 4
 EQUAL = 120.0  # dB, for SR that equals HR
@@ -62,7 +61,7 @@ class Validator:
         return float(
             np.mean(
                 [
-                    _score(_interpolated(lr[0], films.pair.hr), hr[0], films.pair.scale)
+                    _score(lanczos(lr[0], films.pair.hr), hr[0], films.pair.scale)
                     for lr, hr in _batches(films, 1)
                 ]
             )
@@ -75,7 +74,7 @@ class Validator:
             scores += [_score(*each, films.pair.scale) for each in zip(sr, hr, strict=True)]
             drifts += np.abs(sr.mean(axis=(1, 2)) - lr.mean(axis=(1, 2))).tolist()
             if sample is None:
-                sample = np.concatenate([_interpolated(lr[0], films.pair.hr), sr[0], hr[0]], axis=1)
+                sample = np.concatenate([lanczos(lr[0], films.pair.hr), sr[0], hr[0]], axis=1)
         assert sample is not None
         return Validation(float(np.mean(scores)), max(drifts), sample.astype(np.float32))
 
@@ -84,11 +83,6 @@ def _batches(films: PairCache, count: int) -> Iterator[tuple[np.ndarray, np.ndar
     """Whole films, `count` at a time: LR and HR, float32 in [0, 1], (n, height, width)."""
     for lr, hr in whole_films(films, count):
         yield lr.numpy()[..., 0], hr.numpy()[..., 0]
-
-
-def _interpolated(lr: np.ndarray, size: Size) -> np.ndarray:
-    """`lr` (height, width) enlarged by Lanczos, clipped to [0, 1]."""
-    return np.clip(resize(lr, size), 0, 1)
 
 
 def _score(sr: np.ndarray, hr: np.ndarray, border: int) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import mean
 
@@ -104,27 +105,25 @@ def upscale_files(
     jobs, kept = plan_outputs(wanted, out, upscaler, options, overwrite=overwrite, resume=resume)
     summary = Summary(kept=kept, left_out=left_out)
 
-    def enlarge(job: Job, film: Source) -> None:
-        if job.target.exists() and not job.replace:  # another process was faster
-            summary.kept.append(job.target)
-        else:
-            done = enlarge_file(upscaler, film, job.target, options, overwrite=job.replace)
-            summary.done.append(done)
+    def take(job: Job, opened: Callable[[], Source], *, wait: bool = False) -> None:
+        try:
+            film = opened()
+            with locked(_lock_of(job.target), wait=wait) as held:
+                if not held:
+                    busy.append(job)
+                elif job.target.exists() and not job.replace:  # another process was faster
+                    summary.kept.append(job.target)
+                else:
+                    done = enlarge_file(upscaler, film, job.target, options, overwrite=job.replace)
+                    summary.done.append(done)
+        except BadImageError as error:
+            summary.skipped.append(str(error))
 
     busy: list[Job] = []
     for job, opened in track(_read_ahead(jobs, options), "Upscaling", len(jobs)):
-        try:
-            film = opened.result()
-            with locked(_lock_of(job.target)) as held:
-                if held:
-                    enlarge(job, film)
-                else:
-                    busy.append(job)
-        except BadImageError as error:
-            summary.skipped.append(str(error))
+        take(job, opened.result)
     for job in busy:  # done when that process lets go, unless it was killed
-        with locked(_lock_of(job.target), wait=True):
-            enlarge(job, Source.open(job.source, options))
+        take(job, partial(Source.open, job.source, options), wait=True)
     if len(summary.skipped) == len(wanted):
         raise UserError("Nothing was enlarged: " + "; ".join(summary.skipped))
     return summary

@@ -8,7 +8,6 @@ neither TensorFlow nor Keras.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from xraysr.errors import BadImageError, UserError
 from xraysr.files import is_disk_fault
+from xraysr.films.walk import path_text
 from xraysr.upscale.files import Enlarged, Source, enlarge_file
 from xraysr.upscale.inbox import Film, Inbox
 from xraysr.upscale.options import UpscaleOptions
@@ -180,7 +180,7 @@ class Watch:
                     self.inbox.work / target.name,
                     self.options,
                     overwrite=True,
-                    sidecar=_text(film.name),
+                    sidecar=path_text(film.name),
                 )
             except BadImageError:
                 raise
@@ -229,8 +229,3 @@ def _is_missing_package(error: Exception) -> bool:
 def _line(error: Exception) -> str:
     text = " ".join(str(error).split())
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
-
-
-def _text(path: Path) -> str:
-    """A path as text that any file may hold, whatever bytes its name is made of."""
-    return os.fsencode(path).decode("utf-8", "replace")
