@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 from rich.table import Table
-from xraysr.evaluation.interpolation import bicubic, lanczos
 
 from xraysr import index_films, load, read
 from xraysr.data.fit import fit_to
 from xraysr.degradation import LANCZOS, Degradation, degrade_with
+from xraysr.evaluation.evaluate import bicubic, lanczos
 from xraysr.evaluation.metrics import psnr
 from xraysr.files import write_json
 from xraysr.lanczos import resize, round_to_bits

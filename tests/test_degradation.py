@@ -19,9 +19,9 @@ from xraysr.degradation import (
     ROBUST,
     Degradation,
     Mixture,
+    crop_pair,
     degradation_key,
     degradation_name,
-    degrade_window,
     degrade_with,
     named,
     rng_at,
@@ -134,8 +134,30 @@ def test_a_window_is_cut_out_of_the_whole(hr, degradation, window):
     stored = np.round(255 * hr).astype(np.uint8)
     whole = round_to_bits(degradation((stored / 255).astype("f4"), (32, 32), rng_at(3, 5)), 8)
     top, left, height, width = window
-    part = degrade_window(degradation, stored, window, 4, 8, rng_at(3, 5))
-    np.testing.assert_allclose(part, whole[top : top + height, left : left + width], atol=1e-6)
+    part, film = crop_pair(degradation, stored, window, 4, 8, rng_at(3, 5))
+    np.testing.assert_array_equal(
+        part, np.round(255 * whole[top : top + height, left : left + width])
+    )
+    rows, columns = (slice(4 * a, 4 * (a + n)) for a, n in zip(window[:2], window[2:], strict=True))
+    np.testing.assert_array_equal(film, stored[rows, columns])
+
+
+def test_half_of_the_crops_are_as_smooth_as_films_at_a_finer_sampling():
+    """Enlarged by a factor f, a film of noise has nothing beyond 1 / f of the sharpest detail."""
+    film = np.random.default_rng(0).integers(0, 256, (128, 128)).astype(np.uint8)
+    finer = Mixture("finer", (LANCZOS,), finest=4.0)
+    sharpest = []
+    for place in range(60):
+        lr, hr = crop_pair(finer, film, (8, 8, 16, 16), 4, 8, rng_at(0, place))
+        power = np.abs(np.fft.rfft(hr - hr.mean(), axis=1)) ** 2
+        sharpest.append(power[:, 28:].mean() / power.mean())
+        np.testing.assert_allclose(
+            lr[4:12, 4:12], 255 * degrade(hr / 255, (16, 16), 8)[4:12, 4:12], atol=1.01
+        )
+        untouched = np.array_equal(hr, film[32:96, 32:96])
+        assert untouched == (sharpest[-1] > 0.8)
+    assert 20 <= sum(share > 0.8 for share in sharpest) <= 40
+    assert sum(share < 0.05 for share in sharpest) > 15
 
 
 def test_a_film_has_the_same_lr_image_wherever_it_stands(hr):

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from xraysr.errors import UserError
-from xraysr.lanczos import lanczos_matrix, round_to_bits
+from xraysr.lanczos import lanczos_matrix, resize, round_to_bits
 from xraysr.pair import Size
 
 DEFAULT = "lanczos3, antialiased, clipped, rounded to the bits of the file"
@@ -213,10 +213,14 @@ class Mixture:
     Args:
         name: What it is called.
         parts: The degradations, equally likely.
+        finest: Half of the crops for training are enlarged first, by up to this factor: they are
+            then as smooth as films at their detector's own sampling, where what is sharper than
+            in LR is mostly noise.
     """
 
     name: str
     parts: tuple[Degradation, ...]
+    finest: float = 1.0
 
     def draw(self, rng: np.random.Generator) -> Degradation:
         """One of the parts, its ranges drawn."""
@@ -232,7 +236,8 @@ class Mixture:
     @property
     def text(self) -> str:
         """In words."""
-        return f"{self.name}: one of {'; '.join(part.text for part in self.parts)}"
+        finer = f"; films sampled up to {self.finest:g} times finer" if self.finest > 1 else ""
+        return f"{self.name}: one of {'; '.join(part.text for part in self.parts)}{finer}"
 
 
 LANCZOS = Degradation()
@@ -240,6 +245,7 @@ ROBUST = Mixture(
     "robust",
     (
         LANCZOS,
+        Degradation(quanta=(0.0, 0.004)),
         Degradation("box", fill=(0.7, 1.0)),
         Degradation("box", blur=(0.1, 0.6)),
         Degradation(blur=(0.3, 1.0)),
@@ -251,6 +257,7 @@ ROBUST = Mixture(
         Degradation("box", blur=(0.0, 0.4), noise=(0.0, 0.015), jpeg=(60, 95)),
         Degradation("bicubic", quanta=(0.0, 0.01), jpeg2000=(38, 50)),
     ),
+    finest=4.0,
 )
 NAMED: dict[str, Degradation | Mixture] = {
     "lanczos": LANCZOS,
@@ -274,37 +281,55 @@ def rng_at(seed: int, position: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=[seed, position]))
 
 
-def degrade_window(
+def crop_pair(
     degradation: Degradation | Mixture,
-    hr: np.ndarray,
+    film: np.ndarray,
     window: tuple[int, int, int, int],
     scale: int,
     bits: int,
     rng: np.random.Generator,
-) -> np.ndarray:
-    """A window of the LR image of a film, without making all of it.
+) -> tuple[np.ndarray, np.ndarray]:
+    """A window of a film and its LR image, without making all of it.
 
     Args:
         degradation: How LR is made.
-        hr: The whole film, integers of `bits` bits, shape (height, width).
+        film: The whole film, integers of `bits` bits, shape (height, width).
         window: Top, left, height and width in LR pixels.
         scale: HR pixels per LR pixel.
         bits: Bit depth of film and result.
         rng: What noise and ranges are drawn from.
 
     Returns:
-        Float in [0, 1] of `bits` bits, shape (window height, window width).
+        LR, shape (window height, window width), and HR, `scale` times as large: integers of
+        `bits` bits.
     """
+    levels = (1 << bits) - 1
     spans = []
-    for start, length, side in zip(window[:2], window[2:], hr.shape, strict=True):
+    for start, length, side in zip(window[:2], window[2:], film.shape, strict=True):
         first = max(0, start - MARGIN)
         last = min(side // scale, start + length + MARGIN)
         spans.append((first, last, start - first))
     (top, bottom, down), (left, right, across) = spans
-    around = hr[top * scale : bottom * scale, left * scale : right * scale]
-    unit = around.astype(np.float32) / np.float32((1 << bits) - 1)
-    lr = round_to_bits(degradation(unit, (bottom - top, right - left), rng), bits)
-    return lr[down : down + window[2], across : across + window[3]]
+    around = film[top * scale : bottom * scale, left * scale : right * scale]
+    around = _finer(around, getattr(degradation, "finest", 1.0), levels, rng)
+    unit = around.astype(np.float32) / np.float32(levels)
+    lr = round_to_bits(degradation(unit, (bottom - top, right - left), rng), bits) * levels
+    lr = lr[down : down + window[2], across : across + window[3]]
+    rows = slice(down * scale, (down + window[2]) * scale)
+    columns = slice(across * scale, (across + window[3]) * scale)
+    return np.round(lr).astype(film.dtype), around[rows, columns]
+
+
+def _finer(stored: np.ndarray, finest: float, levels: int, rng: np.random.Generator) -> np.ndarray:
+    """`stored`, or its middle enlarged to the same size by up to `finest`, every other time."""
+    factor = finest ** max(0.0, rng.uniform(-1, 1)) if finest > 1 else 1.0
+    inner = [round(side / factor) for side in stored.shape]
+    if inner == list(stored.shape):
+        return stored
+    top, left = ((side - part) // 2 for side, part in zip(stored.shape, inner, strict=True))
+    middle = stored[top : top + inner[0], left : left + inner[1]]
+    larger = np.clip(resize(middle, stored.shape), 0, levels)
+    return np.round(larger).astype(stored.dtype)
 
 
 @lru_cache(maxsize=256)

@@ -13,11 +13,12 @@ import numpy as np
 import tensorflow as tf
 
 from xraysr.data.pipeline import PairCache
-from xraysr.degradation import Degradation, Mixture, degrade_window, rng_at
+from xraysr.degradation import Degradation, Mixture, crop_pair, rng_at
 from xraysr.errors import UserError
 from xraysr.pair import Size
 
 Batch = tuple[tf.Tensor, tf.Tensor]
+Stored = tuple[np.ndarray, np.ndarray]  # LR and HR as integers, (height, width, 1)
 
 
 def whole_films(cache: PairCache, batch: int) -> tf.data.Dataset:
@@ -55,8 +56,8 @@ def training_batches(
         first_step: Number of steps to skip, for a run that resumes.
         pipeline: (index, count) of this process among those that read.
         replicas: Devices this process feeds; the batch of a step comes in that many parts.
-        drawn: Makes LR of every crop anew, with what it draws; None takes LR from the caches, as
-            films of pair folders always do.
+        drawn: Makes the pair of every crop anew, with what it draws; None takes LR from the
+            caches, as films of pair folders always do.
 
     Returns:
         Dataset of (LR, HR): float32 in [0, 1], shapes (n, crop, crop, 1) and
@@ -88,15 +89,15 @@ def training_batches(
         top, left = (tf.cast(chance[axis] * free[row, axis], tf.int64) for axis in range(2))
         return position, row, top, left, chance[2] < 0.5
 
-    def make_lr(cache: PairCache, row: int, top: int, left: int, position: int) -> np.ndarray:
+    def draw_pair(cache: PairCache, row: int, top: int, left: int, position: int) -> Stored:
         assert drawn is not None
         bits, rng = int(cache.bits[row]), rng_at(seed, position)
         window = (top, left, *lr_size)
-        lr = degrade_window(drawn, cache.hr[row][..., 0], window, cache.pair.scale, bits, rng)
-        return np.round(lr * ((1 << bits) - 1))[..., None]
+        lr, hr = crop_pair(drawn, cache.hr[row][..., 0], window, cache.pair.scale, bits, rng)
+        return lr[..., None], hr[..., None]
 
     def cut(position, row, top, left, mirror) -> Batch:
-        made = (make_lr, position) if drawn is not None else None
+        made = (draw_pair, position) if drawn is not None else None
         lr, hr = _windows(caches, row, top, left, lr_size, made)
         if not flips:
             return lr, hr
@@ -118,7 +119,7 @@ def _windows(
     tops: tf.Tensor,
     lefts: tf.Tensor,
     lr_size: Size,
-    made: tuple[Callable[..., np.ndarray], tf.Tensor] | None = None,
+    made: tuple[Callable[..., Stored], tf.Tensor] | None = None,
 ) -> Batch:
     """Windows of LR and HR at the same place, cut on the host; nothing else is read.
 
@@ -128,7 +129,7 @@ def _windows(
         tops: Upper edge of each window in LR pixels, int64, shape (n,).
         lefts: Left edge of each, likewise.
         lr_size: (height, width) of the LR windows.
-        made: What makes the stored values of an LR window anew, and the position of each.
+        made: What makes the pair of a window anew, and the position of each.
 
     Returns:
         float32 in [0, 1], shapes (n, *lr_size, 1) and (n, *hr_size, 1).
@@ -144,10 +145,14 @@ def _windows(
             which = int(np.searchsorted(ends, row, side="right"))
             cache, own = caches[which], row - ends[which] + len(caches[which])
             if made is not None and cache.films[own].lr_path is None:
-                lr.append(made[0](cache, own, top, left, int(position)))
+                pair = made[0](cache, own, top, left, int(position))
             else:
-                lr.append(_window(cache.lr[own], top, left, lr_size))
-            hr.append(_window(cache.hr[own], top * scale, left * scale, hr_size))
+                pair = (
+                    _window(cache.lr[own], top, left, lr_size),
+                    _window(cache.hr[own], top * scale, left * scale, hr_size),
+                )
+            lr.append(pair[0])
+            hr.append(pair[1])
             bits.append(cache.bits[own])
         return np.stack(lr).astype(dtype), np.stack(hr).astype(dtype), np.array(bits, np.int32)
 
