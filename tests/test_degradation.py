@@ -128,6 +128,28 @@ def test_jpeg_is_that_of_pillow(hr):
     assert -10 * np.log10(np.mean(error**2)) == pytest.approx(40, abs=3)
 
 
+@pytest.mark.parametrize("bits", [6, 8, 12])
+def test_a_file_of_few_bits_rounds_after_the_noise_and_before_jpeg(hr, bits):
+    levels = 2**bits - 1
+    noisy = Degradation(noise=0.02)(hr, (32, 32), rng_at(0, 0))
+    rounded = Degradation(noise=0.02, bits=bits)(hr, (32, 32), rng_at(0, 0))
+    np.testing.assert_allclose(rounded, np.round(levels * noisy) / levels, atol=1e-6)
+    file = io.BytesIO()
+    rounded = np.round(LANCZOS(hr, (32, 32)) * levels) / levels
+    Image.fromarray(np.round(255 * rounded).astype(np.uint8)).save(file, "JPEG", quality=90)
+    expected = np.asarray(Image.open(file)) / 255
+    np.testing.assert_allclose(made(Degradation(bits=bits, jpeg=90), hr), expected, atol=1e-6)
+
+
+def test_a_range_of_bits_draws_whole_ones(hr):
+    away = []  # from the levels of 5, 6 and 7 bits
+    for seed in range(20):
+        lr = made(Degradation(bits=(5, 7)), hr, seed=seed)
+        away.append([np.abs(n * lr - np.round(n * lr)).max() for n in (31, 63, 127)])
+    assert np.min(away, axis=1).max() < 0.01
+    assert set(np.argmin(away, axis=1)) == {0, 1, 2}
+
+
 @pytest.mark.parametrize("degradation", [NAMED["lanczos"], Degradation("box", blur=(0.2, 1.0))])
 @pytest.mark.parametrize("window", [(0, 0, 8, 8), (13, 20, 10, 12), (24, 20, 8, 12)])
 def test_a_window_is_cut_out_of_the_whole(hr, degradation, window):
@@ -183,6 +205,7 @@ def test_what_is_drawn_depends_on_seed_and_position_alone(hr):
         ({"fill": 0}, "fill must be from 0.001 to 1"),
         ({"noise": (0.02, 0.01)}, "noise must be .* or a range within. Received: noise="),
         ({"jpeg": 101}, "jpeg must be from 0 to 100"),
+        ({"bits": 17}, "bits must be from 0 to 16"),
         ({"mtf": ((0.1, 1.0),)}, "mtf must be pairs of rising frequency"),
     ],
 )
@@ -202,11 +225,11 @@ def test_names():
 
 
 def test_words_and_plain_types():
-    degradation = Degradation("box", fill=0.8, blur=(0.1, 0.4), jpeg=85)
-    assert degradation.text == "box of fill 0.8, blur 0.1 to 0.4 px, JPEG 85"
+    degradation = Degradation("box", fill=0.8, blur=(0.1, 0.4), bits=10, jpeg=85)
+    assert degradation.text == "box of fill 0.8, blur 0.1 to 0.4 px, 10 bits, JPEG 85"
     assert LANCZOS.text == "lanczos" and LANCZOS.to_json() == {}
     assert degradation.to_json() == {
-        "aperture": "box", "fill": 0.8, "blur": (0.1, 0.4), "jpeg": 85,
+        "aperture": "box", "fill": 0.8, "blur": (0.1, 0.4), "bits": 10, "jpeg": 85,
     }  # fmt: skip
 
 

@@ -66,6 +66,7 @@ class Degradation:
         grid_period: Distance of its lines in LR pixels.
         quanta: Standard deviation of the quantum noise at middle grey, in units of [0, 1].
         noise: Standard deviation of the electronic noise, in units of [0, 1].
+        bits: Bit depth of a file in between, 1 to 16; 0 for that of the film.
         jpeg: Quality of a JPEG in between, 1 to 100; 0 for none.
         jpeg2000: PSNR in dB that a JPEG 2000 file in between keeps; 0 for none.
 
@@ -86,6 +87,7 @@ class Degradation:
     grid_period: Number = 4.0
     quanta: Number = 0.0
     noise: Number = 0.0
+    bits: Number = 0
     jpeg: Number = 0
     jpeg2000: Number = 0
 
@@ -93,8 +95,8 @@ class Degradation:
         self._require(self.aperture in APERTURES, "aperture", " or ".join(APERTURES))
         limits = {
             "fill": (1e-3, 1), "blur": (0, 2), "scatter": (0, 0.95), "grid": (0, 1),
-            "grid_period": (1, 100), "quanta": (0, 1), "noise": (0, 1), "jpeg": (0, 100),
-            "jpeg2000": (0, 100),
+            "grid_period": (1, 100), "quanta": (0, 1), "noise": (0, 1), "bits": (0, 16),
+            "jpeg": (0, 100), "jpeg2000": (0, 100),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             ends = _ends(getattr(self, name))
@@ -133,7 +135,7 @@ class Degradation:
                 that a film has the same LR image wherever it stands.
 
         Returns:
-            float32 in [0, 1], shape `lr_size`, not rounded to grey levels unless by JPEG.
+            float32 in [0, 1], shape `lr_size`, not rounded unless by the file in between.
         """
         rng = rng or rng_at(zlib.crc32(hr.tobytes()), 0)
         fixed = self.draw(rng)
@@ -177,7 +179,9 @@ class Degradation:
         return -np.log(exposure) / LATITUDE
 
     def _file(self, lr: np.ndarray) -> np.ndarray:
-        """What is left of an image after compression with loss."""
+        """What is left of an image after rounding, and compression with loss."""
+        if bits := round(self.bits):
+            lr = round_to_bits(lr, bits)
         if self.jpeg:
             return _through(lr, 255, "JPEG", quality=round(self.jpeg))
         if self.jpeg2000:
@@ -192,8 +196,8 @@ class Degradation:
         said += ["MTF from a table"] if self.mtf else []
         for name, words in (
             ("blur", "blur {} px"), ("scatter", "scatter {}"), ("grid", "grid {}"),
-            ("quanta", "quantum noise {}"), ("noise", "noise {}"), ("jpeg", "JPEG {}"),
-            ("jpeg2000", "JPEG 2000 of {} dB"),
+            ("quanta", "quantum noise {}"), ("noise", "noise {}"), ("bits", "{} bits"),
+            ("jpeg", "JPEG {}"), ("jpeg2000", "JPEG 2000 of {} dB"),
         ):  # fmt: skip
             value = getattr(self, name)
             if _ends(value)[1]:
