@@ -104,9 +104,10 @@ class Degradation:
             self._require(holds, name, f"from {low:g} to {high:g}, or a range within")
         rising = [frequency for frequency, _ in self.mtf]
         self._require(
-            not self.mtf or (self.mtf[0] == (0, 1) and rising == sorted(set(rising))),
+            not self.mtf
+            or (self.mtf[0] == (0, 1) and len(rising) > 1 and rising == sorted(set(rising))),
             "mtf",
-            "pairs of rising frequency and value, the first of them (0, 1)",
+            "two or more pairs of rising frequency and value, the first of them (0, 1)",
         )
 
     def _require(self, holds: bool, name: str, expected: str) -> None:
@@ -191,11 +192,16 @@ class Degradation:
 
     @property
     def text(self) -> str:
-        """In words, as tables and cards say it: `lanczos`, `box, blur 0.4 px, JPEG 85`."""
+        """In words, as tables, cards and manifests say it: `box, blur 0.4 px, JPEG 85`.
+
+        Two that differ have different words.
+        """
         said = [self.aperture + ("" if self.fill == 1.0 else f" of fill {_range(self.fill)}")]
-        said += ["MTF from a table"] if self.mtf else []
+        table = ", ".join(f"{value:g} at {frequency:g}" for frequency, value in self.mtf[1:])
+        said += [f"MTF {table} per px"] if self.mtf else []
         for name, words in (
-            ("blur", "blur {} px"), ("scatter", "scatter {}"), ("grid", "grid {}"),
+            ("blur", "blur {} px"), ("scatter", "scatter {}"),
+            ("grid", f"grid {{}} of {_range(self.grid_period)} px"),
             ("quanta", "quantum noise {}"), ("noise", "noise {}"), ("bits", "{} bits"),
             ("jpeg", "JPEG {}"), ("jpeg2000", "JPEG 2000 of {} dB"),
         ):  # fmt: skip
