@@ -15,6 +15,7 @@ from PIL import Image
 
 import xraysr.cli
 from xraysr.cli.options import as_flags
+from xraysr.degradation import NAMED
 from xraysr.io import Radiograph, read, write
 from xraysr.presets.card import tflite_path
 from xraysr.spec import ModelSpec
@@ -373,6 +374,17 @@ def test_prepare_refuses_data_it_cannot_use(run, tmp_path, films):
     }[films]
     assert_refused(prepare(run, folder, tmp_path / "out"), *words)
     assert not list(tmp_path.rglob("out/**/*.png"))
+
+
+def test_prepare_makes_lr_of_a_named_detector(run, tmp_path):
+    data, out = save_split(tmp_path / "films", train=1, test=1), tmp_path / "out"
+    result = prepare(run, data, out, "16:64", "--degradation", "cr")
+    assert result.code == 0, result.err
+    assert f"LR: {NAMED['cr'].text}" in result.out
+    said = json.loads((out / "manifest.json").read_text())["settings"]["degradation"]
+    assert said == NAMED["cr"].text
+    assert_refused(prepare(run, data, out), "degradation was box, blur 0.5 px", "--overwrite")
+    assert_refused(prepare(run, data, out, "16:64", "--degradation", "fax"), "chat-jpeg", "fax")
 
 
 @pytest.mark.parametrize("out", ["file", "file/below"])

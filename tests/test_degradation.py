@@ -206,7 +206,8 @@ def test_what_is_drawn_depends_on_seed_and_position_alone(hr):
         ({"noise": (0.02, 0.01)}, "noise must be .* or a range within. Received: noise="),
         ({"jpeg": 101}, "jpeg must be from 0 to 100"),
         ({"bits": 17}, "bits must be from 0 to 16"),
-        ({"mtf": ((0.1, 1.0),)}, "mtf must be pairs of rising frequency"),
+        ({"mtf": ((0.1, 1.0), (0.5, 0.5))}, "mtf must be two or more pairs of rising frequency"),
+        ({"mtf": ((0, 1),)}, "mtf must be two or more pairs"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments, said):
@@ -227,6 +228,8 @@ def test_names():
 def test_words_and_plain_types():
     degradation = Degradation("box", fill=0.8, blur=(0.1, 0.4), bits=10, jpeg=85)
     assert degradation.text == "box of fill 0.8, blur 0.1 to 0.4 px, 10 bits, JPEG 85"
+    table = Degradation(mtf=((0, 1), (0.25, 0.8), (0.5, 0.45)), grid=0.1)
+    assert table.text == "lanczos, MTF 0.8 at 0.25, 0.45 at 0.5 per px, grid 0.1 of 4 px"
     assert LANCZOS.text == "lanczos" and LANCZOS.to_json() == {}
     assert degradation.to_json() == {
         "aperture": "box", "fill": 0.8, "blur": (0.1, 0.4), "bits": 10, "jpeg": 85,

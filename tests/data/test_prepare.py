@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +19,13 @@ from PIL import Image
 
 import xraysr.data.prepare as prepare_module
 from xraysr.data.fit import load_hr
+from xraysr.data.pipeline import PairCache, film_pairs
 from xraysr.data.prepare import prepare
+from xraysr.degradation import AS_FOUND, DEFAULT, NAMED, Degradation, degradation_name
 from xraysr.errors import UserError
 from xraysr.films.index import index_films, index_pair_folder
 from xraysr.films.manifest import JOURNAL, load_manifest
-from xraysr.io import read
+from xraysr.io import Radiograph, read, write
 from xraysr.lanczos import degrade
 from xraysr.pair import Pair
 
@@ -92,9 +96,19 @@ def test_layout_sizes_depth_and_manifest(films, tmp_path):
         "bits": 8,
         "pairs": ["8x32", "16x64"],
         "left_out": {},
+        "lr_crc32": {
+            pair: zlib.crc32(
+                read(tmp_path / "out" / pair / "test" / "lr" / "IM-0001-0001.png")
+                .stored()
+                .astype("<u2")
+                .tobytes()
+            )
+            for pair in ("8x32", "16x64")
+        },
     }
     assert str(tmp_path) not in json.dumps(content)
-    assert manifest.summary().splitlines()[0] == "8x32: 33 films (30 train, 3 test)"
+    lines = manifest.summary().splitlines()
+    assert lines[0] == "8x32: 33 films (30 train, 3 test)" and lines[2] == f"LR: {DEFAULT}"
 
 
 def test_pair_folders_read_back_as_on_the_fly(films, tmp_path):
@@ -115,6 +129,65 @@ def test_pair_folders_read_back_as_on_the_fly(films, tmp_path):
         np.testing.assert_array_equal(load_hr(film.path, pair.hr)[0], hr)
         lr = degrade(read(film.path).pixels, pair.lr, bits)
         np.testing.assert_array_equal(read(film.lr_path).stored(), np.round(lr * (2**bits - 1)))
+
+
+NOISY = Degradation("box", quanta=0.02, noise=(0.01, 0.02))
+
+
+@pytest.mark.parametrize("made", [NOISY, NAMED["robust"]])
+def test_lr_by_a_degradation_is_that_of_the_pipeline_in_any_order(films, tmp_path, made):
+    manifest = run(films, tmp_path / "out", degradation=made)
+    run(films, tmp_path / "two", degradation=made, workers=2)
+    assert tree(tmp_path / "out") == tree(tmp_path / "two")
+    assert load_manifest(tmp_path / "out").settings["degradation"] == made.text
+    assert f"LR: {made.text}" in manifest.summary()
+    for text in PAIRS:
+        pair = Pair.parse(text)
+        prepared = index_pair_folder(tmp_path / "out", pair).films
+        assert {film.degradation for film in prepared} == {made.text}
+        sources = {film.name: film for film in index_films(films).films}
+        on_the_fly = film_pairs([sources[f.name] for f in prepared], pair, "crop", [], made)
+        for film, expected in zip(prepared, on_the_fly, strict=True):
+            np.testing.assert_array_equal(read(film.lr_path).stored(), expected.lr[..., 0])
+            assert np.ptp(expected.lr) > 0
+
+
+def test_a_prepared_degradation_is_said_and_goes_on(films, tmp_path):
+    dst = tmp_path / "out"
+    run(films, dst, degradation=NOISY)
+    before = tree(dst)
+    next(dst.glob("8x32/train/lr/*.png")).unlink()
+    run(films, dst, degradation=NOISY)
+    assert tree(dst) == before
+    pair = Pair.parse("16:64")
+    assert PairCache.load(index_pair_folder(dst, pair).films, pair).degradation == NOISY.text
+    own = index_pair_folder(dst, pair).films[0].lr_path
+    write(own, Radiograph(1 - read(own).pixels, read(own).bits), overwrite=True)
+    found = PairCache.load(index_pair_folder(dst, pair).films, pair).degradation
+    assert found == f"{AS_FOUND} and {NOISY.text}"
+
+
+@pytest.mark.parametrize(
+    ("first", "other"),
+    [
+        (None, NAMED["cr"]),
+        (NAMED["cr"], None),
+        (Degradation(mtf=((0, 1), (0.5, 0.5))), Degradation(mtf=((0, 1), (0.5, 0.4)))),
+        (Degradation(grid=0.1), Degradation(grid=0.1, grid_period=5.0)),
+    ],
+)
+def test_another_degradation_is_refused_by_name(films, tmp_path, first, other):
+    run(films / "test", tmp_path / "out", ["8:32"], degradation=first)
+    said = f"degradation was {degradation_name(first)}, now {degradation_name(other)}. Name another"
+    with pytest.raises(UserError, match=re.escape(said)):
+        run(films / "test", tmp_path / "out", ["8:32"], degradation=other)
+
+
+def test_lanczos_by_name_is_the_default(films, tmp_path):
+    run(films, tmp_path / "out", ["8:32"])
+    before = tree(tmp_path / "out")
+    run(films, tmp_path / "out", ["8:32"], degradation=NAMED["lanczos"])
+    assert tree(tmp_path / "out") == before
 
 
 def test_real_dicom_films_of_every_depth_read_back(shared_data, tmp_path):

@@ -11,6 +11,7 @@ import typer
 
 from xraysr.cli.options import (
     INTERRUPTED,
+    DegradationOption,
     FitOption,
     Overwrite,
     PathColumn,
@@ -26,6 +27,7 @@ def prepare(
     destination: Annotated[Path, typer.Argument(help="Folder to write.")],
     pair: Annotated[list[str], typer.Option("--pair", help="LR:HR size; may be repeated.")],
     fit: FitOption = "crop",
+    degradation: DegradationOption = "lanczos",
     resplit: Resplit = False,
     allow_shared_patients: SharedPatients = False,
     patients: Patients = None,
@@ -36,6 +38,7 @@ def prepare(
 ) -> None:
     """Write LR and HR folders for one or more pairs of sizes."""
     from xraysr.data.prepare import prepare as run
+    from xraysr.degradation import named
 
     try:
         manifest = run(
@@ -43,6 +46,7 @@ def prepare(
             destination,
             pair,
             fit=fit,
+            degradation=named(degradation),
             resplit=resplit,
             allow_shared_patients=allow_shared_patients,
             patients=patients,

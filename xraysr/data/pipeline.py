@@ -25,11 +25,10 @@ from xraysr.degradation import (
 )
 from xraysr.errors import BadImageError, UserError
 from xraysr.films.finder import Film
+from xraysr.films.manifest import pixels_crc32
 from xraysr.films.walk import Skipped
 from xraysr.io import read
 from xraysr.pair import Pair, Size
-
-ROUNDING = 2  # levels by which two ways of computing the same LR may differ
 
 
 def degrade(hr: tf.Tensor, lr_size: Size, bits: tf.Tensor | int) -> tf.Tensor:
@@ -72,6 +71,7 @@ def film_pairs(
     """
     failures: list[Exception] = []
     noticed: dict[int, list[str]] = {}
+    foreign: set[int] = set()  # whose twin is the user's own, not what the manifest means
 
     def load(index: np.int64) -> tuple[np.ndarray, np.ndarray, np.int32]:
         film = films[int(index)]
@@ -82,6 +82,8 @@ def film_pairs(
         except UserError as error:
             skipped.append(Skipped.because(film.path, error))
             return nothing
+        if film.lr_path is not None and pixels_crc32(lr) != film.lr_crc32:
+            foreign.add(int(index))
         if degradation is not None and film.lr_path is None:
             levels = np.float64((1 << bits) - 1)
             try:
@@ -94,9 +96,7 @@ def film_pairs(
     def make_lr(index, lr, hr, bits):
         levels = 2.0 ** tf.cast(bits, tf.float32) - 1.0
         made = degrade(tf.cast(hr, tf.float32) / levels, pair.lr, bits) * levels
-        made = tf.cast(tf.round(made), tf.uint16)
-        differs = tf.abs(tf.cast(made, tf.int32) - tf.cast(lr, tf.int32)) > ROUNDING
-        return index, tf.where(given[index], lr, made), hr, bits, tf.reduce_any(differs)
+        return index, tf.where(given[index], lr, tf.cast(tf.round(made), tf.uint16)), hr, bits
 
     def decode(index):
         lr, hr, bits = tf.numpy_function(load, [index], (tf.uint16, tf.uint16, tf.int32))
@@ -113,11 +113,11 @@ def film_pairs(
         .map(make_lr, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
     )
-    for index, lr, hr, bits, differs in dataset.as_numpy_iterator():
+    for index, lr, hr, bits in dataset.as_numpy_iterator():
         if failures:
             break
         film = films[index]
-        if film.lr_path is not None and differs:  # not what its manifest says: the user's own
+        if index in foreign:
             film = replace(film, degradation=AS_FOUND)
         yield StoredPair(film, lr, hr, int(bits), tuple(noticed.pop(index)))
     if failures:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from xraysr.data.fit import FITS, file_bits, fit_to, to_stored
-from xraysr.degradation import DEFAULT
+from xraysr.degradation import LANCZOS, Degradation, Mixture, degradation_name, degrade_with
 from xraysr.errors import BadImageError, UserError
 from xraysr.files import make_folder, refuse_existing, sha256_of
 from xraysr.films.index import FilmIndex, index_films
@@ -28,6 +28,7 @@ from xraysr.films.manifest import (
     Manifest,
     PreparedFilm,
     load_manifest,
+    pixels_crc32,
     start_journal,
     write_manifest,
 )
@@ -50,6 +51,7 @@ class _Job:
     pairs: tuple[Pair, ...]
     fit: str
     film: PreparedFilm
+    degradation: Degradation | Mixture | None
     previous: PreparedFilm | None = None
 
 
@@ -59,6 +61,7 @@ def prepare(
     pairs: Sequence[Pair | str],
     *,
     fit: str = "crop",
+    degradation: Degradation | Mixture | None = None,
     resplit: bool = False,
     allow_shared_patients: bool = False,
     patients: str | Path | None = None,
@@ -79,6 +82,8 @@ def prepare(
         dst: Folder to write to.
         pairs: What to make of every film large enough for it.
         fit: How films become HR size: "crop", "pad" or "stretch".
+        degradation: How LR is made of HR; by default antialiased Lanczos. What it draws follows
+            from the pixels of each film.
         resplit: Whether to merge split folders and split anew by patient.
         allow_shared_patients: Whether to accept a patient in two split folders; readers of `dst`
             then accept it too.
@@ -95,6 +100,7 @@ def prepare(
     src, dst = Path(src), Path(dst)
     wanted = tuple(sorted(set(map(Pair.parse, pairs)), key=lambda pair: (pair.hr, pair.lr)))
     _check(src, dst, wanted, fit, workers)
+    degradation = None if degradation == LANCZOS else degradation
     index = index_films(
         src,
         resplit=resplit,
@@ -109,12 +115,12 @@ def prepare(
         "pairs": [pair.folder for pair in wanted],
         "fit": fit,
         "resplit": resplit,
-        "degradation": DEFAULT,
+        "degradation": degradation_name(degradation),
     }
     settings |= {"allow_shared_patients": True} if allow_shared_patients else {}
     settings |= {"patients": Path(patients).name} if patients else {}
     earlier = load_manifest(dst)
-    jobs = _jobs(index, dst, wanted, fit, earlier)
+    jobs = _jobs(index, dst, wanted, fit, degradation, earlier)
     try:
         jobs = _start(dst, settings, jobs, earlier, overwrite)
         films = _run(dst, jobs, workers, progress)
@@ -143,7 +149,12 @@ def _check(src: Path, dst: Path, pairs: tuple[Pair, ...], fit: str, workers: int
 
 
 def _jobs(
-    index: FilmIndex, dst: Path, pairs: tuple[Pair, ...], fit: str, earlier: Manifest | None
+    index: FilmIndex,
+    dst: Path,
+    pairs: tuple[Pair, ...],
+    fit: str,
+    degradation: Degradation | Mixture | None,
+    earlier: Manifest | None,
 ) -> list[_Job]:
     """A job for each film; one that was written before keeps the name it has there."""
     jobs = []
@@ -153,7 +164,7 @@ def _jobs(
         split = "train" if film.split == "val" and index.val_drawn else film.split
         name = names.get(source, film.name)
         record = PreparedFilm(source, "", name, film.patient, film.label, split, 0, (), {})
-        jobs.append(_Job(film.path, dst, pairs, fit, record))
+        jobs.append(_Job(film.path, dst, pairs, fit, record, degradation))
     return jobs
 
 
@@ -262,7 +273,12 @@ def prepare_film(job: _Job) -> PreparedFilm:
         assert job.previous is not None
         done = job.previous
         return replace(
-            job.film, sha256=sha256, bits=done.bits, pairs=done.pairs, left_out=done.left_out
+            job.film,
+            sha256=sha256,
+            bits=done.bits,
+            pairs=done.pairs,
+            left_out=done.left_out,
+            lr_crc32=done.lr_crc32,
         )
     try:
         film = read(job.path)
@@ -270,17 +286,23 @@ def prepare_film(job: _Job) -> PreparedFilm:
         # The reason without the path, which differs from machine to machine.
         skipped = Skipped.because(job.path, error)
         return _left_out(job, "" if skipped.transient else sha256, skipped.reason)
-    written, left_out = [], {}
+    lr_crc32, left_out = {}, {}
     for pair in job.pairs:
         outputs = _outputs(job.dst, pair.folder, job.film)
         try:
-            _write_pair(film, pair, job.fit, *outputs)
-            written.append(pair.folder)
+            lr_crc32[pair.folder] = _write_pair(film, pair, job.fit, job.degradation, *outputs)
         except BadImageError as error:
             left_out[pair.folder] = str(error)
             for path in outputs:
                 path.unlink(missing_ok=True)
-    return replace(job.film, sha256=sha256, bits=film.bits, pairs=tuple(written), left_out=left_out)
+    return replace(
+        job.film,
+        sha256=sha256,
+        bits=film.bits,
+        pairs=tuple(lr_crc32),
+        left_out=left_out,
+        lr_crc32=lr_crc32,
+    )
 
 
 def _left_out(job: _Job, sha256: str, reason: str) -> PreparedFilm:
@@ -299,17 +321,29 @@ def _is_done(job: _Job, sha256: str) -> bool:
     return all(
         pair.folder in done.left_out
         or (
-            pair.folder in done.pairs
+            pair.folder in done.lr_crc32
             and all(path.is_file() for path in _outputs(job.dst, pair.folder, job.film))
         )
         for pair in job.pairs
     )
 
 
-def _write_pair(film: Radiograph, pair: Pair, fit: str, lr_path: Path, hr_path: Path) -> None:
+def _write_pair(
+    film: Radiograph,
+    pair: Pair,
+    fit: str,
+    degradation: Degradation | Mixture | None,
+    lr_path: Path,
+    hr_path: Path,
+) -> int:
+    """Writes both; the CRC-32 of the LR image."""
     bits = file_bits(film.bits)
     stored = to_stored(fit_to(film.pixels, pair.hr, fit), bits)
     hr = (stored / np.float64((1 << bits) - 1)).astype(np.float32)
-    lr = degrade(hr, pair.lr, bits).astype(np.float32)
-    write(lr_path, Radiograph(lr, bits), overwrite=True)
+    if degradation is None:
+        lr = degrade(hr, pair.lr, bits)
+    else:
+        lr = degrade_with(degradation, hr, pair.lr, bits)
+    write(lr_path, Radiograph(lr.astype(np.float32), bits), overwrite=True)
     write(hr_path, Radiograph(hr, bits), overwrite=True)
+    return pixels_crc32(to_stored(lr, bits))

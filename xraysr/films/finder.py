@@ -38,6 +38,7 @@ class Film:
         split: "train", "val" or "test".
         lr_path: The LR twin, in pair folders only.
         degradation: How that twin was made, as its folder's manifest says.
+        lr_crc32: CRC-32 of the twin that the manifest means.
         told_by: What told the patient: a table, a header, a layout, or a guess.
         note: What could not be told about the patient.
         header: What a DICOM header says.
@@ -50,6 +51,7 @@ class Film:
     split: str
     lr_path: Path | None = None
     degradation: str | None = None
+    lr_crc32: int | None = None
     told_by: str = ""
     note: str = ""
     header: Header | None = None
@@ -189,9 +191,16 @@ def _prepared(manifest: Manifest | None, split: str, path: Path) -> Film | None:
     record = manifest.film(split, name) if manifest else None
     if manifest is None or record is None:
         return None
-    made = str(manifest.settings.get("degradation", AS_FOUND))
-    told_by = f"the manifest of {path.parents[3].name}"
-    return Film(path, name, record.patient, record.label, split, degradation=made, told_by=told_by)
+    return Film(
+        path,
+        name,
+        record.patient,
+        record.label,
+        split,
+        degradation=str(manifest.settings.get("degradation", AS_FOUND)),
+        lr_crc32=record.lr_crc32.get(path.parents[2].name),
+        told_by=f"the manifest of {path.parents[3].name}",
+    )
 
 
 def _short_hash(path: Path) -> str:

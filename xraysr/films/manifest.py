@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zlib import crc32
+
+import numpy as np
 
 from xraysr.errors import UserError
 from xraysr.files import whole_file, write_json
@@ -35,6 +38,7 @@ class PreparedFilm:
         bits: Grey levels of the source are `2 ** bits`.
         pairs: Names of the pair folders that hold it, such as `("64x256",)`.
         left_out: Pair folder to the reason why the film is not in it.
+        lr_crc32: Pair folder to the CRC-32 of the LR image in it, as `pixels_crc32` counts it.
     """
 
     source: str
@@ -46,6 +50,7 @@ class PreparedFilm:
     bits: int
     pairs: tuple[str, ...]
     left_out: dict[str, str]
+    lr_crc32: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> PreparedFilm:
@@ -78,7 +83,7 @@ class Manifest:
         return self._by_name.get((split, name))
 
     def summary(self) -> str:
-        """Films per pair and split, and what was left out and why, in a few lines."""
+        """Films per pair and split, how LR was made, and what was left out and why."""
         lines = []
         for pair in self.settings["pairs"]:
             inside = [film for film in self.films if pair in film.pairs]
@@ -87,6 +92,7 @@ class Manifest:
             lines.append(f"{pair}: {len(inside)} films" + (f" ({split})" if split else ""))
             absent = [(f.source, f.left_out[pair]) for f in self.films if pair in f.left_out]
             lines += _reasons("left out", absent)
+        lines += [f"LR: {made}"] if (made := self.settings.get("degradation")) else []
         return "\n".join([*lines, *_reasons("skipped", self.skipped)])
 
 
@@ -96,6 +102,11 @@ def _reasons(verb: str, skipped: Iterable[tuple[str, str]], shown: int = 5) -> l
     if len(skipped) > shown:
         lines.append(f"  {verb} {len(skipped) - shown} more, named in {MANIFEST}")
     return lines
+
+
+def pixels_crc32(stored: np.ndarray) -> int:
+    """CRC-32 of integer grey levels (height, width), as 16 bits each, low byte first."""
+    return crc32(stored.astype("<u2").tobytes())
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
