@@ -9,7 +9,7 @@ from PIL import Image
 
 from xraysr import plots
 from xraysr.errors import UserError
-from xraysr.plots import Panel, comparison, history, richest_window
+from xraysr.plots import Panel, comparison, heat_map, history, richest_window
 
 HR = np.full((96, 96), 0.5)
 HR[50:70, 30:50] = np.random.default_rng(0).random((20, 20))
@@ -127,6 +127,32 @@ def test_history_of_the_content_phase_alone_has_no_change_of_phase(drawn, tmp_pa
 def test_history_of_nothing_yet(tmp_path):
     history(tmp_path / "history.png", [])
     assert (tmp_path / "history.png").stat().st_size > 1000
+
+
+GAINS = np.array([[-0.25, 1.268], [0.0, -2.004]])
+
+
+def test_the_heat_map_shows_the_numbers_and_whether_they_are_gains(drawn, tmp_path):
+    heat_map(tmp_path / "x.png", ("box", "noise"), ("bicubic", "ours"), GAINS, "16:64: 3 films")
+    (figure,) = drawn
+    axis = figure.axes[0]
+    (image,) = axis.images
+    np.testing.assert_array_equal(image.get_array(), GAINS)
+    assert image.get_clim() == (-2.004, 2.004), "no gain must be white"
+    red, _, blue, _ = np.moveaxis(image.to_rgba(GAINS), -1, 0)
+    assert red[0, 0] > blue[0, 0] and red[0, 1] < blue[0, 1] and red[1, 1] > blue[1, 1]
+    assert red[1, 0] == pytest.approx(blue[1, 0], abs=0.02)
+    texts = {text.get_position()[::-1]: text.get_text() for text in axis.texts}
+    assert texts == {(0, 0): "-0.25", (0, 1): "+1.27", (1, 0): "+0.00", (1, 1): "-2.00"}
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["box", "noise"]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["bicubic", "ours"]
+    assert figure.get_suptitle() == "16:64: 3 films"
+
+
+def test_the_heat_map_of_one_model_without_any_gain(tmp_path):
+    heat_map(tmp_path / "heat.png", ("box",), ("bicubic",), np.zeros((1, 1)), "16:64")
+    with Image.open(tmp_path / "heat.png") as image:
+        assert image.format == "PNG" and image.width > 400
 
 
 def test_the_users_own_figures_are_left_alone(tmp_path):

@@ -137,3 +137,29 @@ def history(path: Path, records: Sequence[dict[str, Any]]) -> None:
             fontsize=8,
         )
     _save(figure, path)
+
+
+def heat_map(
+    path: Path, rows: Sequence[str], columns: Sequence[str], values: np.ndarray, title: str
+) -> None:
+    """Draws PSNR over Lanczos as colours: blue above 0, red below, white at 0.
+
+    Args:
+        path: The PNG to write.
+        rows: Names of the rows, from the top.
+        columns: Names of the columns.
+        values: In dB, finite, shape (rows, columns); written into the cells with their sign.
+        title: Line above the picture: sizes, number of films.
+    """
+    figure = _figure(4.4 + 1.15 * len(columns), 1.8 + 0.36 * len(rows))
+    axis = figure.subplots()
+    figure.suptitle(title, fontsize=10)
+    limit = float(np.abs(values).max()) or 1.0
+    image = axis.imshow(values, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
+    axis.set_xticks(range(len(columns)), columns)
+    axis.set_yticks(range(len(rows)), rows)
+    for (row, column), value in np.ndenumerate(values):
+        color = "white" if abs(value) > 0.6 * limit else "black"
+        axis.text(column, row, f"{value:+z.2f}", ha="center", va="center", color=color)
+    figure.colorbar(image, ax=axis, label="PSNR over Lanczos in dB")
+    _save(figure, path)

@@ -18,6 +18,8 @@ from xraysr.pair import Pair, Size
 from xraysr.progress import track
 from xraysr.upscale import Upscaler
 
+BLANK = "blank: every pixel has the same value"
+
 
 def evaluate(
     upscalers: Mapping[str, Upscaler],
@@ -41,19 +43,14 @@ def evaluate(
         UserError: if a model is for another scale, or none of the films can be used.
     """
     pair = Pair.parse(pair)
-    for name, upscaler in upscalers.items():
-        if upscaler.scale != pair.scale:
-            raise UserError(
-                f"The model {name} enlarges x{upscaler.scale}, but {pair} asks for x{pair.scale}. "
-                "Take a model of that scale, or a pair that fits the model."
-            )
+    require_scale(upscalers, pair.scale, str(pair))
     skipped: list[Skipped] = []
     scored, used = [], []
     pairs = film_pairs(films, pair, fit, skipped, degradation)
     for stored in track(pairs, "Evaluating", len(films)):
         lr, hr = to_float(stored)
         if np.ptp(crop_border(hr, pair.scale)) == 0:
-            skipped.append(Skipped(stored.film.path, "blank: every pixel has the same value"))
+            skipped.append(Skipped(stored.film.path, BLANK))
             continue
         used.append(stored.film)
         scored.append(_score(stored, lr, hr, enlarge(upscalers, lr, pair), pair.scale))
@@ -61,6 +58,16 @@ def evaluate(
         reasons = "; ".join(map(str, skipped[:3]))
         raise UserError(f"None of {len(films)} films can be used for {pair}: {reasons}")
     return Report(pair, degradation_text(used, degradation), tuple(scored), tuple(skipped))
+
+
+def require_scale(upscalers: Mapping[str, Upscaler], scale: int, asked: str) -> None:
+    """Raises `UserError` for a model that does not enlarge by `scale`, which `asked` asks for."""
+    for name, upscaler in upscalers.items():
+        if upscaler.scale != scale:
+            raise UserError(
+                f"The model {name} enlarges x{upscaler.scale}, but {asked} asks for x{scale}. "
+                "Take a model of that scale, or a pair that fits the model."
+            )
 
 
 def to_float(stored: StoredPair) -> tuple[np.ndarray, np.ndarray]:
