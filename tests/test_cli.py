@@ -516,6 +516,61 @@ def test_evaluate_keeps_earlier_scores(run, trained, tmp_path, monkeypatch):
     assert json.loads(Path("generator-films-test-12-48.json").read_text())["pair"] == "12:48"
 
 
+def test_evaluate_matrix_prints_a_table_and_writes_scores_and_a_heat_map(
+    run, trained, tmp_path, monkeypatch
+):
+    data = spoil(save_split(tmp_path / "films", test=2) / "test").parent
+    monkeypatch.chdir(tmp_path)
+    words = ("evaluate", trained["tflite"], "--data", data, "--pair", "16:64", "--matrix")
+    result = run(*words)
+    assert result.code == 0, result.err
+    for text in ("16:64: 2 films of 2 patients, HR 64x64", "Lanczos + JPEG 75", "generator"):
+        assert text in result.out
+    scores, picture = (Path(f"generator-films-test-16-64-matrix.{end}") for end in ("json", "png"))
+    assert str(scores) in result.err and str(picture) in result.err
+    content = json.loads(scores.read_text())
+    assert (content["n"], len(content["rows"]), len(content["skipped"])) == (2, 13, 3)
+    gains = [
+        film["scores"]["inverted film"]["generator"] - film["scores"]["inverted film"]["Lanczos"]
+        for film in content["films"]
+    ]
+    mean = content["rows"]["inverted film"]["psnr_over_lanczos"]["generator"]["mean"]
+    assert mean == pytest.approx(np.mean(gains))
+    assert f"{mean:+.2f}" in result.out
+    assert f"skipped: {data / 'test' / 'text.png'}" in result.err
+    with Image.open(picture) as image:
+        assert image.format == "PNG" and image.height > 500
+    # Neither is replaced unasked, even where the other is gone.
+    scores.unlink()
+    kept = picture.read_bytes()
+    assert_refused(run(*words), str(picture), "exists", "--overwrite")
+    assert not scores.exists() and picture.read_bytes() == kept
+    result = run(*words, "--overwrite", "--markdown")
+    assert result.code == 0, result.err
+    assert (
+        f"| inverted film | {content['rows']['inverted film']['lanczos_psnr']:.2f} |" in result.out
+    )
+    assert scores.exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--degradation", "cr"), ("--matrix", "Leave out --degradation", "cr")),
+        (("--json", "out.png"), ("--json must not end in .png", "out.png")),
+    ],
+)
+def test_evaluate_matrix_refuses_what_it_cannot_do(
+    run, trained, tmp_path, monkeypatch, more, words
+):
+    save_split(tmp_path / "films", test=1)
+    monkeypatch.chdir(tmp_path)
+    result = run("evaluate", trained["tflite"], "--data", "films", "--pair", "16:64", "--matrix",
+                 *more)  # fmt: skip
+    assert_refused(result, *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["films"]
+
+
 def test_evaluate_names_the_films_it_skips(run, trained, tmp_path):
     data, out = spoil(save_split(tmp_path / "films", test=1) / "test").parent, tmp_path / "out.json"
     save(data / "test" / "small.png", size=(63, 63))

@@ -48,6 +48,13 @@ def evaluate(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the table in Markdown.")
     ] = False,
+    matrix: Annotated[
+        bool,
+        typer.Option(
+            "--matrix",
+            help="PSNR with LR made in 13 ways instead; beside the JSON file, draw a heat map.",
+        ),
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Score models on films, beside bicubic and Lanczos interpolation."""
@@ -57,11 +64,19 @@ def evaluate(
     from xraysr.films.patients import SPLITS
     from xraysr.pair import Pair
 
-    sizes = str(Pair.parse(pair)).replace(":", "-")
-    json_file = json_file or Path(
-        f"{Path(model[0]).stem}-{data.resolve().name}-{split}-{sizes}.json"
-    )
-    refuse_existing(json_file, overwrite)
+    words = [Path(model[0]).stem, data.resolve().name, split, str(Pair.parse(pair))]
+    name = "-".join([*words, *["matrix"] * matrix]).replace(":", "-")
+    json_file = json_file or Path(f"{name}.json")
+    picture = json_file.with_suffix(".png")
+    if matrix and degradation != "lanczos":
+        raise UserError(
+            "--matrix makes LR in all its ways, Lanczos among them. Leave out --degradation. "
+            f"Received: --degradation {degradation}"
+        )
+    if matrix and picture == json_file:
+        raise UserError(f"--json must not end in .png, as the heat map does. Received: {json_file}")
+    for path in (json_file, *[picture] * matrix):
+        refuse_existing(path, overwrite)
     if split not in (*SPLITS, "all"):
         raise UserError(f"--split must be {', '.join(SPLITS)} or all. Received: {split}")
     index = index_films(
@@ -74,19 +89,30 @@ def evaluate(
     )
     films = index.films if split == "all" else index.require(split)
     with tensorflow():
-        from xraysr.evaluation.evaluate import evaluate as run
+        from xraysr.evaluation.evaluate import evaluate as score
+        from xraysr.evaluation.matrix import Matrix
+        from xraysr.evaluation.matrix import matrix as score_matrix
+        from xraysr.evaluation.report import Report
         from xraysr.upscale import load
 
         upscalers = {row_name(each, model): load(each) for each in model}
-    made = None if degradation == "lanczos" else named(degradation)
-    report = run(upscalers, films, pair, fit, degradation=made)
+    report: Report | Matrix
+    if matrix:
+        report = score_matrix(upscalers, films, pair, fit)
+    else:
+        made = None if degradation == "lanczos" else named(degradation)
+        report = score(upscalers, films, pair, fit, degradation=made)
     report = replace(report, skipped=(*index.skipped, *report.skipped))
     if markdown:
         print(report.markdown())
     else:
         report.show()
     report.save(json_file)
+    if isinstance(report, Matrix):
+        report.plot(picture)
     print("\n".join(index.remarks()), file=sys.stderr)
     for skipped in report.skipped[:SHOWN]:
         print(f"skipped: {skipped}", file=sys.stderr)
     print(f"Film by film: {json_file}", file=sys.stderr)
+    if matrix:
+        print(f"Heat map: {picture}", file=sys.stderr)
