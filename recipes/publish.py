@@ -4,7 +4,7 @@
 
 Weights are rounded to float16, as they ship, and then scored on the test films of each FILMS
 folder (nih_chest_xray, kermany_224). Weights and card go into xraysr/presets/, NAME.toml beside
-this script. What an earlier card of the same weights says of perception and downstream is kept.
+this script. What else an earlier card of the same weights says was measured is kept.
 An edge preset also becomes a .tflite file, for devices without TensorFlow: see edge_tflite.py.
 """
 
@@ -63,7 +63,7 @@ def publish(run: Run, name: str, folders: list[Path], out: Path) -> ModelCard:
     """Scores the rounded generator of a run and writes weights and card below `out`."""
     generator, spec = open_model(run.generator)
     purpose = _purpose(name, spec.scale)
-    indexes = {_known(folder): index_films(folder) for folder in folders}
+    indexes = {known_data(folder): index_films(folder) for folder in folders}
     data = trained_on(run.data(), indexes)
     round_weights(generator)
     upscaler = Upscaler(KerasRuntime(generator, spec))
@@ -140,11 +140,14 @@ def trained_on(seen: dict[str, Any], indexes: dict[str, FilmIndex]) -> list[dict
 
 def summary(report: Report) -> dict[str, Any]:
     """What the card keeps of a report: numbers of films and patients, means with intervals."""
-    methods = json.loads(
-        json.dumps(report.to_json()["methods"]), parse_float=lambda text: round(float(text), 4)
-    )
     patients = len({film.patient for film in report.films})
+    methods = rounded(report.to_json()["methods"])
     return {"n": len(report.films), "patients": patients, "methods": methods}
+
+
+def rounded(scores: dict[str, Any]) -> dict[str, Any]:
+    """Scores to four decimals, as cards hold them."""
+    return json.loads(json.dumps(scores), parse_float=lambda text: round(float(text), 4))
 
 
 def gains(report: Report, name: str) -> dict[str, float]:
@@ -222,7 +225,8 @@ def _purpose(name: str, scale: int) -> str:
     return PURPOSES[match[1]]
 
 
-def _known(folder: Path) -> str:
+def known_data(folder: Path) -> str:
+    """The name of a data set's folder; `UserError` for one the cards do not know."""
     name = folder.resolve().name
     if name not in DATA:
         raise UserError(
@@ -264,7 +268,8 @@ def _with_measured(made: ModelCard, earlier: Path) -> ModelCard:
     old = ModelCard.read(earlier)
     if old.spec.weights_sha256 != made.spec.weights_sha256:
         return made
-    return replace(made, perceptual=old.perceptual, downstream=old.downstream)
+    measured = ("perceptual", "downstream", "matrix", "native")
+    return replace(made, **{name: getattr(old, name) for name in measured})
 
 
 def _environment(run: Run) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import io
 
 from rich.console import Console
 
+from xraysr.presets import ModelCard
 from xraysr.presets.page import page, presets_table, size_text
 
 
@@ -38,10 +39,39 @@ def test_the_page_says_all_the_card_says(home, make_card):
         assert said in text
 
 
+def scored(gain: float) -> dict:
+    """What a card says of 2 films by one row."""
+    gains = {"bicubic": {"mean": -0.251, "low": -0.3, "high": -0.2}}
+    gains["base-x4"] = {"mean": gain, "low": gain - 0.5, "high": gain + 0.5}
+    rows = {"box average": {"lanczos_psnr": 33.456, "psnr_over_lanczos": gains}}
+    return {"n": 2, "patients": 1, "hr": "256x256", "rows": rows}
+
+
+def test_the_page_shows_what_other_lr_brings(home, put):
+    put(
+        "base-x4",
+        matrix={"nih_chest_xray": {"64:256": scored(1.2), "128:512": scored(-0.8)}},
+        native={"films": "films of a clinic", **scored(0.1)},
+    )
+    _, text = page(ModelCard.load("base-x4")).split("## When LR was made in other ways")
+    text, rest = text.split("## At a detector's own sampling")
+    for said in (
+        "PSNR over Lanczos interpolation of the same LR in dB",
+        "nih_chest_xray, 64:256: 2 films of 1 patients, HR 256x256",
+        "nih_chest_xray, 128:512: 2 films of 1 patients, HR 256x256",
+        "| LR          | Lanczos PSNR dB | bicubic              | base-x4              |",
+        "| box average | 33.46           | -0.25 [-0.30, -0.20] | +1.20 [+0.70, +1.70] |",
+        "| box average | 33.46           | -0.25 [-0.30, -0.20] | -0.80 [-1.30, -0.30] |",
+    ):
+        assert said in text
+    assert "films of a clinic: 2 films of 1 patients, HR 256x256" in rest
+    assert "+0.10 [-0.40, +0.60]" in rest and "+1.20" not in rest
+
+
 def test_what_was_not_measured_has_no_heading(home, make_card):
     text = page(make_card(photographs={}))
     assert "## Scores" in text
-    for title in ("Perception", "Downstream", "photographs"):
+    for title in ("Perception", "Downstream", "photographs", "other ways", "own sampling"):
         assert title not in text
 
 

@@ -134,14 +134,25 @@ def test_the_command_of_the_recipe_gives_the_settings_of_the_run(publish, home, 
 def test_what_was_measured_of_the_same_weights_stays(publish, home):
     publish()
     path = home / "cards" / "base-x4.json"
-    write_json(path, {**json.loads(path.read_text()), "downstream": {"auc": 0.9}})
+    gains = {"base-x4": {"mean": 1.2, "low": 1.0, "high": 1.4}}
+    rows = {"box": {"lanczos_psnr": 33.0, "psnr_over_lanczos": gains}}
+    scored = {"n": 3, "patients": 2, "hr": "128x128", "rows": rows}
+    measured = {
+        "downstream": {"auc": 0.9},
+        "perceptual": {"niqe": 4.2},
+        "matrix": {"nih_chest_xray": {"32:128": scored}},
+        "native": {"films": "of a clinic", **scored},
+    }
+    write_json(path, {**json.loads(path.read_text()), **measured})
     publish()
-    assert ModelCard.load("base-x4").downstream == {"auc": 0.9}
+    card = ModelCard.load("base-x4")
+    assert {name: getattr(card, name) for name in measured} == measured
     content = json.loads(path.read_text())
     content["spec"]["weights_sha256"] = "of others"
     write_json(path, content)
     publish()
-    assert ModelCard.load("base-x4").downstream == {}
+    card = ModelCard.load("base-x4")
+    assert not any(getattr(card, name) for name in measured)
 
 
 @pytest.mark.parametrize(

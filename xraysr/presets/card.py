@@ -87,6 +87,10 @@ class ModelCard:
             it was measured.
         perceptual: Scores of sharpness and naturalness, where measured.
         downstream: What a classifier makes of the results, where measured.
+        matrix: By data set and pair, how it scores by how LR was made, where measured: `n`,
+            `patients`, `hr` (the size), and under `rows`, by way, `lanczos_psnr` in dB and
+            `psnr_over_lanczos` of bicubic and the preset, as in `scores`.
+        native: The same of films at their detector's own sampling, and of what `films`.
         format: Version of this format.
     """
 
@@ -104,6 +108,8 @@ class ModelCard:
     photographs: dict[str, str] = field(default_factory=dict)
     perceptual: dict[str, Any] = field(default_factory=dict)
     downstream: dict[str, Any] = field(default_factory=dict)
+    matrix: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    native: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     @classmethod

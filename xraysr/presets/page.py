@@ -13,6 +13,7 @@ from xraysr.presets.card import REFERENCE, Interval, ModelCard, names, tflite_pa
 
 COLUMNS = ("preset", "for", "parameters", "weights", "over Lanczos dB", "training data")
 SCORED_ON = "nih_chest_xray"
+OVER_LANCZOS = "PSNR over Lanczos interpolation of the same LR in dB, 95 % intervals over patients."
 HEAD = ("method", "PSNR dB", "over Lanczos dB", "SSIM", "LR-consistency dB")
 
 
@@ -24,6 +25,8 @@ def page(card: ModelCard) -> str:
         "Whom the films show": [card.population],
         "Scores": _scores(card),
         "Worst cases": _worst(card),
+        "When LR was made in other ways": _matrix(card),
+        "At a detector's own sampling": _native(card),
         "Networks trained on photographs": _photographs(card),
         "Perception": _bullets(card.perceptual),
         "Downstream": _bullets(card.downstream),
@@ -105,6 +108,46 @@ def _worst(card: ModelCard) -> Iterator[str]:
         for pair in pairs:
             films = ", ".join(f"{name} {gain:+.2f}" for name, gain in card.worst(data, pair))
             yield f"- {data}, {pair}: {films}"
+
+
+def _matrix(card: ModelCard) -> Iterator[str]:
+    if card.matrix:
+        yield f"{OVER_LANCZOS} Test films, evenly spread over their list."
+    for data, pairs in card.matrix.items():
+        for pair, entry in pairs.items():
+            yield from ("", f"{data}, {pair}: {_count(entry)}", "")
+            yield from _rows("LR", entry)
+
+
+def _native(card: ModelCard) -> Iterator[str]:
+    if card.native:
+        yield (
+            f"{OVER_LANCZOS} HR is the film as it is, halved or quartered, LR is HR reduced by "
+            f"{card.scale}, both by antialiased Lanczos. What is sharper than LR is mostly noise "
+            "and blur there."
+        )
+        yield from ("", f"{card.native['films']}: {_count(card.native)}", "")
+        yield from _rows("film", card.native)
+
+
+def _count(entry: dict[str, Any]) -> str:
+    return f"{entry['n']} films of {entry['patients']} patients, HR {entry['hr']}"
+
+
+def _rows(first: str, entry: dict[str, Any]) -> Iterator[str]:
+    """PSNR by row, as a table."""
+    methods = next(iter(entry["rows"].values()))["psnr_over_lanczos"]
+    yield from _table(
+        (first, f"{REFERENCE} PSNR dB", *methods),
+        (
+            (
+                row,
+                f"{scores['lanczos_psnr']:.2f}",
+                *(_text(gain, "+z.2f") for gain in scores["psnr_over_lanczos"].values()),
+            )
+            for row, scores in entry["rows"].items()
+        ),
+    )
 
 
 def _photographs(card: ModelCard) -> Iterator[str]:
