@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
+from threadpoolctl import threadpool_limits
 
 from xraysr.data.remote import is_remote
 from xraysr.degradation import LANCZOS, Degradation, Degrade, Mixture, named
@@ -222,7 +223,8 @@ def _train(
             *callbacks,
             checkpointing,
         ]
-        with _stop_on_signals(trainer):
+        # The pipeline works on many crops at once; BLAS threads of each would fight TensorFlow's.
+        with threadpool_limits(1, "blas"), _stop_on_signals(trainer):
             trainer.train()
     return run
 
