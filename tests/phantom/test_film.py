@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from xraysr.degradation import LATITUDE, Degradation
 from xraysr.phantom import film as module
 from xraysr.phantom.anatomy import Anatomy
 from xraysr.phantom.film import develop, expose, line_integral, make_phantom, write_phantoms
@@ -159,6 +160,53 @@ def test_noise_in_the_film_is_low_but_there():
 def test_develop_rises_with_density():
     values = develop(np.array([[0.0, 0.01, 0.1, 1.0, 10.0]]))[0].astype(int)
     assert (np.diff(values) < 0).all()
+
+
+def test_a_detectors_noise_is_what_it_says_at_middle_grey():
+    quiet, noisy = (
+        make_phantom(3, 128, Degradation("box", quanta=quanta)).pixels / 4095
+        for quanta in (0.0, 0.01)
+    )
+    middle, dark = np.abs(quiet - 0.5) < 0.05, np.abs(quiet - 0.25) < 0.05
+    noise = noisy - quiet
+    assert noise[middle].std() == pytest.approx(0.01, rel=0.05)
+    assert noise[dark].std() == pytest.approx(0.01 * np.exp(-LATITUDE / 8), rel=0.1)
+    assert abs(noise[middle].mean()) < 5e-4
+
+
+TABLE = ((0, 1), (0.1, 0.95), (0.25, 0.8), (0.5, 0.45), (0.75, 0.2), (1, 0.05))
+
+
+@pytest.mark.parametrize("detector", [Degradation("box", blur=0.5), Degradation("box", mtf=TABLE)])
+def test_an_edge_on_the_phantom_has_the_detectors_mtf(monkeypatch, detector):
+    """The edge is put at four places within a pixel, as by a slanted edge (ISO 12233)."""
+    spread = np.zeros(256)
+    for shift in range(4):
+        integral = np.full((256, 256), 1.5, np.float32)
+        integral[:, 128 + shift :] = 2.5
+        monkeypatch.setattr(module, "SCATTER", 0.0)
+        monkeypatch.setattr(module, "line_integral", lambda *_, integral=integral: integral)
+        spread[3 - shift :: 4] = make_phantom(0, 64, detector).pixels.mean(axis=0)
+    line = np.diff(spread[64:-64])
+    frequency = np.fft.rfftfreq(len(line), 1 / 4)[1:]
+    measured = np.abs(np.fft.rfft(line / line.sum()))[1:]
+    mtf = detector.mtf or [(f, np.exp(-2 * (np.pi * f * 0.5) ** 2)) for f in np.linspace(0, 2, 99)]
+    aperture = np.abs(np.sin(np.pi * frequency) / (4 * np.sin(np.pi * frequency / 4)))
+    expected = np.interp(frequency, *np.array(mtf).T, right=0.0) * aperture
+    seen = frequency < 1
+    np.testing.assert_allclose(measured[seen], expected[seen], atol=0.02)
+
+
+def test_a_detector_takes_the_same_patient_and_the_same_bytes(films):
+    detector = Degradation("box", blur=0.3, quanta=0.004, bits=8)
+    film = make_phantom(3, 128, detector)
+    assert film.pixels.tobytes() == make_phantom(3, 128, detector).pixels.tobytes()
+    assert film.bits == 12 and len(np.unique(film.pixels)) <= 256
+    whole = halves(films[3].pixels)
+    assert np.corrcoef(film.pixels.ravel(), whole.ravel())[0, 1] > 0.995
+    assert film.spacing == pytest.approx(2 * films[3].spacing)
+    for one, other in zip(film.nodules, films[3].nodules, strict=True):
+        assert one.row + 0.5 == pytest.approx((other.row + 0.5) / 2)
 
 
 def test_files_hold_the_films_and_their_records(tmp_path):

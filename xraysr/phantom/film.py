@@ -4,7 +4,8 @@ A seeded patient (`xraysr.phantom.anatomy`) is crossed by a parallel beam; the p
 with the attenuation of each tissue, make a line integral, and Beer-Lambert's law, scatter, the
 detector's blur, Poisson noise and a logarithm make a 12-bit film. Phantoms with exact projections
 go back to Shepp and Logan (1974, IEEE Trans. Nucl. Sci. 21:21), patients made of parameters to
-XCAT (Segars et al. 2010, "4D XCAT phantom", Med. Phys. 37(9):4902).
+XCAT (Segars et al. 2010, "4D XCAT phantom", Med. Phys. 37(9):4902). A ``Degradation`` takes the
+place of detector and noise, so that one description serves films and phantom.
 
 Scores on phantoms are not clinical scores: they tell whether the code works and how methods
 compare on edges and fine tubes, not how they do on patients.
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from xraysr.degradation import Degradation
 from xraysr.errors import UserError
 from xraysr.files import make_folder, write_json
 from xraysr.io import Radiograph, write
@@ -38,6 +40,7 @@ GRAIN_SLOPE, GRAIN_COARSEST, GRAIN_MODES = 1.4, 5, 512  # amplitude 1 / f**slope
 SCATTER, SCATTER_SPREAD = 0.05, 3.5  # single scatter past the grid, and its sigma in cm
 BLUR = 0.015  # sigma in cm of focal spot and detector
 BITS = 12
+FINE = 4  # samples a side for each pixel of a detector that is given
 LEVEL, WIDTH = 1.1, 2.9  # window of the film, nepers darker than the lungs
 
 
@@ -65,10 +68,14 @@ class Phantom:
     seed: int
 
 
-def make_phantom(seed: int, size: int = 512) -> Phantom:
+def make_phantom(seed: int, size: int = 512, detector: Degradation | None = None) -> Phantom:
     """Make the film of the patient ``seed``, the same bytes at each call.
 
     ``size`` sets the sampling only: the patient and the field of view, 36 to 42 cm, stay.
+
+    ``detector`` takes the film in place of the phantom's own blur and noise: ``FINE`` samples a
+    side for each of its pixels reach it, with the patient's scatter and nothing else. Its lengths
+    are in pixels of the film.
 
     Raises:
         UserError: if ``seed`` is negative or ``size`` is below 64.
@@ -79,9 +86,15 @@ def make_phantom(seed: int, size: int = 512) -> Phantom:
     patient = Anatomy.sample(person)
     width = person.uniform(36.0, 38.5) * max(1.0, patient.breadth)
     grid = Grid(size, width, patient.yaw, patient.lean)
-    quanta = expose(line_integral(patient, grid, grain), grid, beam.uniform(9e5, 2.2e6), beam)
+    if detector is None:
+        fluence = beam.uniform(9e5, 2.2e6)
+        pixels = develop(expose(line_integral(patient, grid, grain), grid, fluence, beam))
+    else:
+        fine = Grid(FINE * size, width, patient.yaw, patient.lean)
+        ideal = shade(arriving(line_integral(patient, fine, grain), fine))
+        pixels = _stored(detector(ideal.astype(np.float32), (size, size), beam))
     nodules = tuple(_on_film(grid, *nodule) for nodule in patient.nodules)
-    return Phantom(develop(quanta), BITS, 10 * grid.pitch, nodules, seed)
+    return Phantom(pixels, BITS, 10 * grid.pitch, nodules, seed)
 
 
 def line_integral(patient: Anatomy, grid: Grid, rng: np.random.Generator) -> np.ndarray:
@@ -154,27 +167,49 @@ def expose(
     """Quanta counted in each pixel, relative to the mean behind the lungs, float64.
 
     ``fluence`` is that mean in quanta per square cm: automatic exposure control ends the shot
-    when its two chambers, over the lungs, have it. Scatter is born where the beam is attenuated
-    and spreads as a Gaussian. The blur comes before the counting, so that the noise is white.
+    when its two chambers, over the lungs, have it. The blur comes before the counting, so that
+    the noise is white.
     """
+    signal = _blur(_signal(integral, grid), (BLUR / grid.pitch) ** 2)
+    mean = fluence * grid.pitch**2
+    return rng.poisson(signal * (mean / _behind_lungs(signal, grid))) / mean
+
+
+def arriving(integral: np.ndarray, grid: Grid) -> np.ndarray:
+    """What ``expose`` counts, before blur and noise."""
+    signal = _signal(integral, grid)
+    return signal / _behind_lungs(signal, grid)
+
+
+def _signal(integral: np.ndarray, grid: Grid) -> np.ndarray:
+    """Primary beam, and scatter: born where the beam is attenuated, it spreads as a Gaussian."""
     primary = np.exp(-integral)
-    signal = primary + SCATTER * _spread(primary * integral, SCATTER_SPREAD / grid.pitch)
-    signal = _blur(signal, (BLUR / grid.pitch) ** 2)
+    return primary + SCATTER * _spread(primary * integral, SCATTER_SPREAD / grid.pitch)
+
+
+def _behind_lungs(signal: np.ndarray, grid: Grid) -> float:
     x, y = grid.coordinates()
     chambers = (np.abs(np.abs(x) - 7.0) < 2.5) & (np.abs(y + 3.0) < 5.0)
-    mean = fluence * grid.pitch**2
-    return rng.poisson(signal * (mean / signal[chambers].mean())) / mean
+    return signal[chambers].mean()
 
 
 def develop(quanta: np.ndarray) -> np.ndarray:
-    """The stored values, uint16 in 0..4095, of quanta relative to the mean behind the lungs.
+    """The stored values, uint16 in 0..4095, of quanta relative to the mean behind the lungs."""
+    return _stored(shade(quanta))
+
+
+def shade(quanta: np.ndarray) -> np.ndarray:
+    """The same in [0, 1].
 
     The logarithm passes through DICOM's sigmoid window (PS3.3 C.11.2.1.3.1), of fixed level and
     width, which like film has a toe and a shoulder and so clips nothing.
     """
     density = -np.log(np.maximum(quanta, 1e-4))
-    shade = 1 / (1 + np.exp(-4 * (density - LEVEL) / WIDTH))
-    return np.rint(shade * (2**BITS - 1)).astype(np.uint16)
+    return 1 / (1 + np.exp(-4 * (density - LEVEL) / WIDTH))
+
+
+def _stored(shades: np.ndarray) -> np.ndarray:
+    return np.rint(shades * (2**BITS - 1)).astype(np.uint16)
 
 
 def _spread(image: np.ndarray, sigma: float) -> np.ndarray:
