@@ -38,7 +38,11 @@ from xraysr.training.trainer import Trainer
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+# Films are read and degraded many at once; BLAS threads for each would fight TensorFlow's.
+one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 
+
+@one_blas_thread
 def train(
     config: TrainConfig,
     data: str | Path,
@@ -100,6 +104,7 @@ def train(
     return _train(run, films, strategy, srgan, callbacks, made, resume=False)
 
 
+@one_blas_thread
 def resume_training(
     out: str | Path,
     data: str | Path | None = None,
@@ -223,8 +228,7 @@ def _train(
             *callbacks,
             checkpointing,
         ]
-        # The pipeline works on many crops at once; BLAS threads of each would fight TensorFlow's.
-        with threadpool_limits(1, "blas"), _stop_on_signals(trainer):
+        with _stop_on_signals(trainer):
             trainer.train()
     return run
 
