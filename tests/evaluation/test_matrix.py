@@ -162,6 +162,20 @@ def test_films_that_cannot_be_used_are_named_and_stop_nothing(films, tmp_path):
         matrix({}, bad[:1], "16:64")
 
 
+def test_notices_of_the_films_are_counted(films, tmp_path, capsys):
+    shallow = tmp_path / "shallow.png"
+    levels = np.random.default_rng(0).integers(0, 2**12, (64, 64), dtype=np.uint16)
+    Image.fromarray(levels).save(shallow)
+    for found in (
+        matrix({}, [films[0], film(shallow)], "16:64"),
+        native({}, [films[0], film(shallow)], 4),
+    ):
+        assert [each.notices for each in found.films] == [(), ("range-12-in-16",)]
+        assert found.notices == found.to_json()["notices"] == {"range-12-in-16": 1}
+        found.show()
+        assert "notices: 1 range-12-in-16" in capsys.readouterr().out
+
+
 def test_a_model_of_another_scale_is_named(films):
     with pytest.raises(UserError, match="ours enlarges x2, but 16:64 asks for x4"):
         matrix({"ours": Nearest(2)}, films, "16:64")
@@ -266,10 +280,11 @@ def test_json_holds_the_gains_and_every_film(scored, tmp_path):
     assert noise["psnr_over_lanczos"]["m [b]"] == pytest.approx(
         {"mean": -0.4, "low": -0.5, "high": -0.3}
     )
-    films = tuple(
-        FilmRows(**each | {"hr_size": tuple(each["hr_size"])}) for each in content["films"]
-    )
-    assert films == scored.films
+    films = [
+        FilmRows(**each | {"hr_size": tuple(each["hr_size"]), "notices": tuple(each["notices"])})
+        for each in content["films"]
+    ]
+    assert tuple(films) == scored.films
     assert content["skipped"] == [{"path": "bad.png", "reason": "truncated"}]
 
 

@@ -8,27 +8,21 @@ mostly noise; both give a `Matrix`, rows x methods.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from rich.table import Table
-from rich.text import Text
 
-from xraysr import plots
 from xraysr.data.fit import file_bits, load_hr
 from xraysr.degradation import LANCZOS, Degradation, degrade_with
 from xraysr.errors import BadImageError, UserError
 from xraysr.evaluation.evaluate import BLANK, enlarge, require_scale
+from xraysr.evaluation.matrix_report import FilmRows, Matrix
 from xraysr.evaluation.metrics import crop_border, psnr
-from xraysr.evaluation.report import REFERENCE, Interval, bootstrap
-from xraysr.files import write_json
 from xraysr.films.finder import Film, Skipped
 from xraysr.io import read
 from xraysr.lanczos import resize, round_to_bits
-from xraysr.pair import Pair, Size
-from xraysr.progress import show, track
+from xraysr.pair import Pair
+from xraysr.progress import track
 from xraysr.upscale import Upscaler
 
 
@@ -57,155 +51,13 @@ WAYS = {
 REDUCED = {"as it is": 1, "halved": 2, "quartered": 4}
 LEAST = 3  # LR pixels a side, so that something is left without the border
 
-Case = tuple[str, np.ndarray, np.ndarray]  # row, LR, HR: float32 in [0, 1], (height, width)
 
+class Case(NamedTuple):
+    """LR and HR of one row, float in [0, 1], shape (height, width)."""
 
-@dataclass(frozen=True)
-class FilmRows:
-    """Scores of one film: `scores[row][method]` is PSNR in dB.
-
-    `hr_size` is (height, width) of HR; where HR was reduced by row, that of the first.
-    """
-
-    name: str
-    patient: str
-    hr_size: Size
-    scores: dict[str, dict[str, float]]
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """PSNR of several methods on the same films, by how LR came to be.
-
-    Args:
-        scale: HR pixels per LR pixel.
-        pair: The sizes; None for films at their detector's own sampling, whatever their size.
-        films: Scores film by film.
-        skipped: Films that could not be used, with the reason.
-    """
-
-    scale: int
-    pair: Pair | None
-    films: tuple[FilmRows, ...]
-    skipped: tuple[Skipped, ...]
-
-    @property
-    def rows(self) -> tuple[str, ...]:
-        """How LR came to be."""
-        return tuple(self.films[0].scores)
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """What is compared with Lanczos: bicubic, then the models."""
-        return tuple(method for method in self.films[0].scores[self.rows[0]] if method != REFERENCE)
-
-    def gain(self, row: str, method: str) -> Interval:
-        """PSNR over Lanczos interpolation of the same LR in dB, paired film by film."""
-        difference = np.subtract(self._values(row, method), self._values(row, REFERENCE))
-        return bootstrap(difference, self._patients())
-
-    def lanczos_psnr(self, row: str) -> float:
-        """Mean PSNR of Lanczos interpolation in dB."""
-        return float(np.mean(self._values(row, REFERENCE)))
-
-    def _values(self, row: str, method: str) -> list[float]:
-        return [film.scores[row][method] for film in self.films]
-
-    def _patients(self) -> list[str]:
-        return [film.patient for film in self.films]
-
-    @property
-    def hr_text(self) -> str:
-        """HR size, height x width; of the smallest and the largest film where they differ."""
-        sizes = sorted({film.hr_size for film in self.films}, key=lambda size: size[0] * size[1])
-        return " to ".join(f"{size[0]}x{size[1]}" for size in dict.fromkeys((sizes[0], sizes[-1])))
-
-    @property
-    def title(self) -> str:
-        """What the scores hold for, in short."""
-        what = str(self.pair or f"x{self.scale}, films at their own sampling")
-        count = f"{len(self.films)} films of {len(set(self._patients()))} patients"
-        return f"{what}: {count}, HR {self.hr_text}{'' if self.pair else ' and reduced'}"
-
-    @property
-    def caption(self) -> str:
-        """The title, and what the figures are."""
-        return (
-            f"{self.title}; PSNR over Lanczos interpolation of the same LR in dB, "
-            f"95 % interval over patients; border {self.scale} px cropped"
-        )
-
-    def table(self) -> Table:
-        """The matrix as a table for a terminal, each interval below its mean."""
-        table = Table(title=Text(self.caption), title_justify="left")
-        for index, name in enumerate(self._head()):
-            table.add_column(Text(name), justify="right" if index else "left")
-        for cells in self._cells("\n"):
-            table.add_row(*map(Text, cells))
-        return table
-
-    def show(self) -> None:
-        """Prints the table."""
-        show(self.table())
-
-    def markdown(self) -> str:
-        """The same table in Markdown, with its caption."""
-        rule = ("---",) * len(self._head())
-        lines = [" | ".join(row) for row in (self._head(), rule, *self._cells(" "))]
-        return "\n".join([f"{self.caption}\n", *(f"| {line} |" for line in lines)])
-
-    def _head(self) -> tuple[str, ...]:
-        return ("LR" if self.pair else "film", "Lanczos PSNR dB", *self.methods)
-
-    def _cells(self, between: str) -> list[tuple[str, ...]]:
-        def text(gain: Interval) -> str:
-            return f"{gain.mean:+z.2f}{between}[{gain.low:+z.2f}, {gain.high:+z.2f}]"
-
-        return [
-            (
-                row,
-                f"{self.lanczos_psnr(row):.2f}",
-                *(text(self.gain(row, method)) for method in self.methods),
-            )
-            for row in self.rows
-        ]
-
-    def summary(self) -> dict[str, Any]:
-        """Numbers of films and patients, HR size, and by row the PSNR and gains, as plain types."""
-        return {
-            "n": len(self.films),
-            "patients": len(set(self._patients())),
-            "hr": self.hr_text,
-            "rows": {
-                row: {
-                    "lanczos_psnr": self.lanczos_psnr(row),
-                    "psnr_over_lanczos": {
-                        method: asdict(self.gain(row, method)) for method in self.methods
-                    },
-                }
-                for row in self.rows
-            },
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything in plain types: the summary and every film."""
-        return {
-            "pair": str(self.pair) if self.pair else None,
-            "scale": self.scale,
-            "border": self.scale,
-            **self.summary(),
-            "films": [asdict(film) for film in self.films],
-            "skipped": [{"path": str(s.path), "reason": s.reason} for s in self.skipped],
-        }
-
-    def save(self, path: Path) -> None:
-        """Writes `to_json` to `path`."""
-        write_json(path, self.to_json())
-
-    def plot(self, path: Path) -> None:
-        """Draws the gains as a heat map, a PNG."""
-        gains = [[self.gain(row, method).mean for method in self.methods] for row in self.rows]
-        plots.heat_map(path, self.rows, self.methods, np.array(gains), self.title)
+    row: str
+    lr: np.ndarray
+    hr: np.ndarray
 
 
 def matrix(
@@ -227,12 +79,12 @@ def matrix(
     pair = Pair.parse(pair)
     require_scale(upscalers, pair.scale, str(pair))
 
-    def cases(film: Film) -> Iterable[Case]:
-        stored, bits = load_hr(film.path, pair.hr, fit)
+    def cases(film: Film, notices: list[str]) -> Iterable[Case]:
+        stored, bits = load_hr(film.path, pair.hr, fit, notices)
         hr = (stored / ((1 << bits) - 1)).astype(np.float32)
         for row, (degradation, change) in WAYS.items():
             changed = round_to_bits(change(hr), bits).astype(np.float32) if change else hr
-            yield row, degrade_with(degradation, changed, pair.lr, bits), changed
+            yield Case(row, degrade_with(degradation, changed, pair.lr, bits), changed)
 
     return _scored(upscalers, films, cases, pair.scale, pair)
 
@@ -253,8 +105,9 @@ def native(upscalers: Mapping[str, Upscaler], films: Sequence[Film], scale: int)
     """
     require_scale(upscalers, scale, f"scale={scale}")
 
-    def cases(film: Film) -> Iterable[Case]:
+    def cases(film: Film, notices: list[str]) -> Iterable[Case]:
         whole = read(film.path)
+        notices += [notice.code for notice in whole.notices]
         bits = file_bits(whole.bits)
         if min(whole.size) < LEAST * scale * max(REDUCED.values()):
             height, width = whole.size
@@ -266,7 +119,7 @@ def native(upscalers: Mapping[str, Upscaler], films: Sequence[Film], scale: int)
             cut = whole.pixels[: height * factor * scale, : width * factor * scale]
             hr = round_to_bits(resize(cut, (height * scale, width * scale)), bits)
             hr = hr.astype(np.float32)
-            yield row, degrade_with(LANCZOS, hr, (height, width), bits), hr
+            yield Case(row, degrade_with(LANCZOS, hr, (height, width), bits), hr)
 
     return _scored(upscalers, films, cases, scale, None)
 
@@ -280,7 +133,7 @@ def evenly(films: Sequence[Film], count: int) -> list[Film]:
 def _scored(
     upscalers: Mapping[str, Upscaler],
     films: Sequence[Film],
-    cases: Callable[[Film], Iterable[Case]],
+    cases: Callable[[Film, list[str]], Iterable[Case]],
     scale: int,
     pair: Pair | None,
 ) -> Matrix:
@@ -288,19 +141,21 @@ def _scored(
     skipped: list[Skipped] = []
     scored: list[FilmRows] = []
     for film in track(films, "Scoring", len(films)):
+        notices: list[str] = []
         try:
-            made = list(cases(film))
+            made = list(cases(film, notices))
         except UserError as error:
             skipped.append(Skipped.because(film.path, error))
             continue
-        if any(np.ptp(crop_border(hr, scale)) == 0 for _, _, hr in made):
+        if any(np.ptp(crop_border(case.hr, scale)) == 0 for case in made):
             skipped.append(Skipped(film.path, BLANK))
             continue
         scores: dict[str, dict[str, float]] = {}
         for row, lr, hr in made:
             images = enlarge(upscalers, lr.astype(np.float32), Pair(lr.shape, hr.shape))
             scores[row] = {method: psnr(image, hr, scale) for method, image in images.items()}
-        scored.append(FilmRows(film.name, film.patient, made[0][2].shape, scores))
+        size = made[0].hr.shape
+        scored.append(FilmRows(film.name, film.patient, size, scores, tuple(notices)))
     if not scored:
         reasons = "; ".join(map(str, skipped[:3]))
         raise UserError(

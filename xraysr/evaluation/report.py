@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,18 @@ def bootstrap(values: Sequence[float] | np.ndarray, patients: Sequence[str]) -> 
     means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
     low, high = np.percentile(means, (2.5, 97.5))
     return Interval(float(scores.mean()), float(low), float(high))
+
+
+def count_notices(of_films: Iterable[Iterable[str]]) -> dict[str, int]:
+    """How many films have a notice of each code, from the codes of each."""
+    return dict(sorted(Counter(code for codes in of_films for code in set(codes)).items()))
+
+
+def show_with_notices(table: Table, notices: dict[str, int]) -> None:
+    """Prints a table, and below it how many films have notices."""
+    show(table)
+    if notices:
+        print("notices:", ", ".join(f"{n} {code}" for code, n in notices.items()))
 
 
 @dataclass(frozen=True)
@@ -107,8 +119,7 @@ class Report:
     @property
     def notices(self) -> dict[str, int]:
         """How many films have a notice of each code."""
-        codes = (code for film in self.films for code in set(film.notices))
-        return dict(sorted(Counter(codes).items()))
+        return count_notices(film.notices for film in self.films)
 
     @property
     def title(self) -> str:
@@ -132,9 +143,7 @@ class Report:
 
     def show(self) -> None:
         """Prints the table, and how many films have notices."""
-        show(self.table())
-        if self.notices:
-            print("notices:", ", ".join(f"{n} {code}" for code, n in self.notices.items()))
+        show_with_notices(self.table(), self.notices)
 
     def markdown(self) -> str:
         """The same table in Markdown, with its title as caption."""
