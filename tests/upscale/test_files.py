@@ -119,6 +119,20 @@ def test_a_full_disk_leaves_nothing_and_ends_in_a_sentence(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_a_noisy_film_says_that_faithful_is_not_for_it(repeat, tmp_path):
+    noise = np.random.default_rng(0).normal(0.5, 0.02, (48, 48)).clip(0, 1).astype(np.float32)
+    film = tmp_path / "noisy.png"
+    write(film, Radiograph(noise, 16))
+    model, faithful = Upscaler(repeat(2)), UpscaleOptions(faithful=True)
+    said = [
+        [notice.code for notice in enlarge_file(model, film, tmp_path / name, options).notices]
+        for name, options in (("plain.png", UpscaleOptions()), ("faithful.png", faithful))
+    ]
+    assert "faithful-noise" in said[1] and "faithful-noise" not in said[0]
+    with pytest.raises(BadImageError, match="faithful-noise.*strict"):
+        enlarge_file(model, film, tmp_path / "s.png", replace(faithful, strict=True))
+
+
 def test_notices_are_handed_on_and_strict_refuses_them(repeat, tmp_path):
     runtime = repeat(2)
     runtime.levels = 256

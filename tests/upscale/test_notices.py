@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from xraysr.io import Radiograph
 from xraysr.spec import ModelSpec
 from xraysr.upscale import Upscaler
-from xraysr.upscale.notices import consistency_notice, levels_notice
+from xraysr.upscale.data_consistency import ConsistentRuntime
+from xraysr.upscale.notices import consistency_notice, levels_notice, noise_notice
 from xraysr.upscale.options import UpscaleOptions
 
 SCORES = {"nih": {"32:128": {"lr_consistency": 52.0}, "64:256": {"lr_consistency": 55.0}}}
@@ -43,3 +46,17 @@ def test_fewer_levels_than_the_film_has_are_noticed(repeat):
     assert levels_notice(Upscaler(repeat(2)), deep) is None
     said = UpscaleOptions().provenance(Upscaler(runtime)).text
     assert "int8 with 256 grey levels" in said
+
+
+@pytest.mark.parametrize(("sigma", "noticed"), [(0.0, False), (0.004, False), (0.01, True)])
+def test_being_faithful_to_noise_is_noticed(repeat, sigma, noticed):
+    noise = sigma * np.random.default_rng(0).standard_normal((256, 256))
+    film = Radiograph((0.5 + noise).astype(np.float32))
+    notice = noise_notice(Upscaler(ConsistentRuntime(repeat(2))), film)
+    assert (notice is not None) == noticed
+    if notice:
+        assert notice.code == "faithful-noise" and "noise of about 1.0 %" in notice.text
+    exported = repeat(2)
+    assert noise_notice(Upscaler(exported), film) is None
+    exported.spec = replace(exported.spec, export={"faithful": True})
+    assert (noise_notice(Upscaler(exported), film) is not None) == noticed

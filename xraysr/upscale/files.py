@@ -21,7 +21,7 @@ from xraysr.io import Notice, Radiograph, read_frames, strip_writer
 from xraysr.io.strips import StripWriter
 from xraysr.upscale.data_consistency import Consistency
 from xraysr.upscale.maps import MAPS, added_detail, map_files, write_maps
-from xraysr.upscale.notices import consistency_notice, levels_notice
+from xraysr.upscale.notices import consistency_notice, levels_notice, noise_notice
 from xraysr.upscale.options import UpscaleOptions
 from xraysr.upscale.upscaler import Upscaler
 
@@ -183,6 +183,7 @@ class _Work:
     def enlarge(self, film: Radiograph, writer: StripWriter) -> None:
         """Writes one film, and its maps."""
         self._notice(*film.notices, levels_notice(self.model, film))
+        self._notice(noise_notice(self.applied, film))
         consistency = Consistency(film.pixels, self.applied.scale)
         mark = _Mark(f"SR x{self.applied.scale}", self.size, film) if self.options.mark else None
         kept, done = [], 0

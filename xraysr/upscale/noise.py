@@ -48,7 +48,7 @@ def _rough(band: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
     if min(band.shape) <= 2 * EDGE:
         return np.zeros(0)
     slope = (band[1:-1, 2:] - band[1:-1, :-2]) ** 2 + (band[2:, 1:-1] - band[:-2, 1:-1]) ** 2
-    # Gradients of the two outermost rings of 7 x 7 share no pixel with the mask in the middle.
+    # Gradients in the outermost ring of 7 x 7 share no pixel with the mask in the middle.
     around = _sums(slope, 7) - _sums(slope, 5)[1:-1, 1:-1]
     cut = _sums((band == ends[0]) | (band == ends[1]), 3)
     rough = np.abs(np.diff(np.diff(band, 2, axis=0), 2, axis=1))
