@@ -18,6 +18,8 @@ DATA = {
 PURPOSES = {
     "edge": "Small devices: convolutions and ReLU only, for TFLite and int8",
     "base": "Best fidelity",
+    "robust": "Films with noise, blur, binning or JPEG, and films at their detector's own sampling",
+    "robust-edge": "The same on small devices: convolutions and ReLU only",
     "gan": "Sharper texture by adversarial training, at some cost in fidelity",
 }
 PROTOCOL = (
@@ -41,10 +43,14 @@ NOT_FOR = [
     "that it adds may be wrong",
     "replacing the original film, which is to be kept and read",
     "measuring small structures (nodules, fractures, lines) in the enlarged film",
-    "films degraded otherwise than by antialiased Lanczos (blur, noise, compression), on which it "
-    "gives less",
     "other body parts or modalities, without scoring it there first",
 ]
+# Beside these, by what a preset learned from.
+NOT_FOR_CLEAN = (
+    "films degraded otherwise than by antialiased Lanczos (blur, noise, compression), on which it "
+    "gives less or loses: robust-x4 and robust-edge-x4 are for those"
+)
+NOT_FOR_ROBUST = "films that are clean and sharp: the preset it began with gives more on those"
 # FSRCNN, ESPCN and LapSRN with weights trained on photographs, on films of the same data set.
 PHOTOGRAPHS = {
     "32:128": "FSRCNN, ESPCN and LapSRN 30.8 to 31.2 dB where bicubic had 31.21 and Lanczos 31.39",

@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("films", type=Path)
     arguments = parser.parse_args()
     for name in names():
-        if name.startswith("edge-"):
+        if "edge-" in name:
             path = HOME / "weights" / f"{name}.tflite"
             spec = write_preset(*open_model(name), arguments.films, path)
             print(f"{name}: {path.stat().st_size} bytes, {spec.export}")

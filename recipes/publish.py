@@ -17,7 +17,16 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from card_texts import BIAS, DATA, NOT_FOR, PHOTOGRAPHS, PROTOCOL, PURPOSES
+from card_texts import (
+    BIAS,
+    DATA,
+    NOT_FOR,
+    NOT_FOR_CLEAN,
+    NOT_FOR_ROBUST,
+    PHOTOGRAPHS,
+    PROTOCOL,
+    PURPOSES,
+)
 from edge_tflite import write_preset
 
 from xraysr.errors import UserError
@@ -86,7 +95,7 @@ def publish(run: Run, name: str, folders: list[Path], out: Path) -> ModelCard:
         scores=scores,
         gains={each: {str(r.pair): gains(r, name) for r in rs} for each, rs in reports.items()},
         population=BIAS,
-        not_for=NOT_FOR,
+        not_for=[*NOT_FOR, NOT_FOR_ROBUST if name.startswith("robust") else NOT_FOR_CLEAN],
         photographs=PHOTOGRAPHS if spec.scale == 4 else {},
     )
     made = _with_measured(made, out / "cards" / f"{name}.json")
@@ -216,7 +225,7 @@ def options(config: TrainConfig, init: str | None) -> list[str]:
 
 def _purpose(name: str, scale: int) -> str:
     """What presets of this name are for."""
-    match = re.fullmatch(r"(\w+)-x(\d)", name)
+    match = re.fullmatch(r"([\w-]+)-x(\d)", name)
     if not match or match[1] not in PURPOSES or int(match[2]) != scale:
         raise UserError(
             f"NAME must be one of {', '.join(PURPOSES)} with -x{scale}, the scale of the run. "

@@ -44,13 +44,20 @@ class Summary:
     def lines(self) -> list[str]:
         """The summary for people: LR-consistency film by film where there are few."""
         worst = {each.target: min(each.lr_consistency) for each in self.done}
-        lines = [f"{path_text(path)}: LR-consistency {dB:.1f} dB" for path, dB in worst.items()]
+        lines = [
+            f"{path_text(each.target)}: LR-consistency {worst[each.target]:.1f} dB"
+            + (f", by {each.model}: {each.why}" if each.why else "")
+            for each in self.done
+        ]
         if len(lines) > SHOWN:
             path = min(worst, key=lambda path: worst[path])
             lines = [
                 f"{len(lines)} films, LR-consistency {mean(worst.values()):.1f} dB on average, "
                 f"{worst[path]:.1f} dB at worst ({path_text(path)})"
             ]
+            if any(each.why for each in self.done):
+                taken = Counter(each.model for each in self.done)
+                lines.append("by " + ", ".join(f"{m} {n}" for m, n in taken.most_common()))
         if self.kept:
             films = "film was" if len(self.kept) == 1 else "films were"
             lines.append(f"{len(self.kept)} {films} there before")

@@ -21,7 +21,7 @@ from xraysr.io import Notice, Radiograph, read_frames, strip_writer
 from xraysr.io.strips import StripWriter
 from xraysr.upscale.data_consistency import Consistency
 from xraysr.upscale.maps import MAPS, added_detail, map_files, write_maps
-from xraysr.upscale.notices import consistency_notice, levels_notice, noise_notice
+from xraysr.upscale.notices import consistency_notice, levels_notice, noise_notice, unlike_training
 from xraysr.upscale.options import UpscaleOptions
 from xraysr.upscale.upscaler import Upscaler
 
@@ -70,6 +70,8 @@ class Enlarged:
         notices: What a reader should know; each once, though several frames have it.
         maps: For each film and map, its numbers and files; see `write_maps`.
         seconds: What it took.
+        model: Name of the model that did it.
+        why: Why it was chosen, in a few words, where `auto` chose it.
     """
 
     source: Path
@@ -79,6 +81,8 @@ class Enlarged:
     notices: tuple[Notice, ...]
     maps: tuple[dict[str, Any], ...]
     seconds: float
+    model: str = ""
+    why: str = ""
 
 
 def enlarge_file(
@@ -117,6 +121,7 @@ def enlarge_file(
     begun = time.monotonic()
     options, target = options or UpscaleOptions(), Path(target)
     film = source if isinstance(source, Source) else Source.open(Path(source), options)
+    upscaler, why = upscaler.for_film(film.first.pixels)
     work = _Work(upscaler, film, target, options, overwrite)
     card = sidecar_of(target) if sidecar is not None or options.maps else None
     if card is not None:
@@ -143,6 +148,8 @@ def enlarge_file(
         tuple(work.notices),
         tuple(work.maps),
         time.monotonic() - begun,
+        upscaler.spec.name,
+        why,
     )
 
 
@@ -184,6 +191,7 @@ class _Work:
         """Writes one film, and its maps."""
         self._notice(*film.notices, levels_notice(self.model, film))
         self._notice(noise_notice(self.applied, film))
+        self._notice(*unlike_training(self.applied.spec, film.pixels))
         consistency = Consistency(film.pixels, self.applied.scale)
         mark = _Mark(f"SR x{self.applied.scale}", self.size, film) if self.options.mark else None
         kept, done = [], 0

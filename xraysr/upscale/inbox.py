@@ -124,23 +124,24 @@ class Inbox:
                     yield path
 
     def output_of(
-        self, film: Film, digest: str, maker: str, options: UpscaleOptions
+        self, film: Film, digest: str, makers: frozenset[str], options: UpscaleOptions
     ) -> tuple[Path, bool]:
         """Where the film's output is or belongs, and whether it is there.
 
-        It is when the image can be read and the sidecar says that `maker` made it of this film;
-        any other output stays as it is, and the next name is taken.
+        It is when the image can be read and the sidecar says that one of `makers` made it of this
+        film; any other output stays as it is, and the next name is taken.
         """
         found = self._known.get(film)
         dicom = isinstance(found, FoundFilm) and found.kind == "DICOM"
+        ours = {Made(maker, digest) for maker in makers}
         for name in output_names(film.name, dicom):
             target = self.out / name
             if os.path.lexists(target):
-                if made_by(sidecar_of(target)) == Made(maker, digest):
+                if made_by(sidecar_of(target)) in ours:
                     return target, _readable(target)
                 continue
             maps = (path for path in beside(target, options) if path != sidecar_of(target))
-            if all(made_by(path) == Made(maker, digest) for path in maps if os.path.lexists(path)):
+            if all(made_by(path) in ours for path in maps if os.path.lexists(path)):
                 return target, False  # a sidecar without an image is what a killed process left
         raise AssertionError("the names never end")
 

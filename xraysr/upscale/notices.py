@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+import numpy as np
+
 from xraysr.io import Notice, Radiograph
+from xraysr.presets.card import ModelCard, names
 from xraysr.spec import ModelSpec
+from xraysr.upscale.gate import judge
 from xraysr.upscale.noise import noise_level
 from xraysr.upscale.upscaler import Upscaler
 
@@ -36,6 +42,49 @@ def consistency_notice(spec: ModelSpec, decibels: float) -> Notice | None:
         f"reduced again, SR agrees with the film to {decibels:.1f} dB only{reached}: the film may "
         "be read wrongly, or be unlike those of the training",
     )
+
+
+def unlike_training(spec: ModelSpec, pixels: np.ndarray) -> list[Notice]:
+    """In what a film is not what a preset learned, with the figure and the preset that would do.
+
+    Args:
+        spec: The card of the model. Models that are no preset learned from films that are not
+            known here: nothing is said of them.
+        pixels: float32 in [0, 1], shape (height, width).
+    """
+    preset = preset_of(spec)
+    judgement = judge(pixels) if preset else None
+    if preset is None or judgement is None:
+        return []
+    robust = spec.degradation.startswith("robust")
+    found = []
+    for each in judgement.findings:
+        if not each.degraded:
+            found.append(Notice(each.code, each.text + each.advice))
+        elif not robust:
+            better = robust_for(preset)
+            advice = f"take {better}" if better else "robust-x4, at x4, did"
+            found.append(
+                Notice(each.code, f"{each.text}, and {preset} learned from clean films: {advice}")
+            )
+    return found
+
+
+def robust_for(preset: str) -> str | None:
+    """The preset that does for films with noise or blur what this one does for clean ones."""
+    family, _, scale = preset.rpartition("-")
+    name = f"robust-edge-{scale}" if family == "edge" else f"robust-{scale}"
+    return name if name in names() else None
+
+
+def preset_of(spec: ModelSpec) -> str | None:
+    """The name of the preset whose weights a model has, in whatever format; None if of none."""
+    return _presets().get(spec.weights_sha256)
+
+
+@cache
+def _presets() -> dict[str, str]:
+    return {ModelCard.load(name).spec.weights_sha256: name for name in names()}
 
 
 def noise_notice(upscaler: Upscaler, film: Radiograph) -> Notice | None:

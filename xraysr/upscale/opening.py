@@ -14,6 +14,7 @@ FORMATS = (
     "a .keras, .tflite or .onnx file, a SavedModel folder, the folder of a training run or the "
     "address of a server (http://HOST:8501/v1/models/NAME or grpc://HOST:8500/NAME)"
 )
+AUTO = "auto"
 ADDRESSES = ("http://", "https://", "grpc://", "grpcs://")
 
 
@@ -25,9 +26,10 @@ def load(target: Any) -> Upscaler:
             versions, of which the highest is taken; a run folder, whose final generator is
             taken; the address of a TF Serving server, see `xraysr.upscale.remote.connect`; where
             there is no such path, the name of a preset that comes with the package, such as
-            "base-x4". Where TensorFlow is not installed, the edge presets open as the `.tflite`
-            files that ship beside them. Or a Keras model that enlarges, as it is in memory. A
-            model without a card gets one, see `xraysr.models.open_model`.
+            "base-x4", or "auto", which takes base-x4 for films that are clean and sharp, and
+            robust-x4 for others. Where TensorFlow is not installed, the edge presets open as the
+            `.tflite` files that ship beside them. Or a Keras model that enlarges, as it is in
+            memory. A model without a card gets one, see `xraysr.models.open_model`.
 
     Raises:
         UserError: if there is no such model, or it cannot be read or reached.
@@ -40,6 +42,11 @@ def load(target: Any) -> Upscaler:
         from xraysr.upscale.remote import connect
 
         return connect(str(target))
+    if target == AUTO and not Path(AUTO).exists():
+        from xraysr.upscale.auto import AutoUpscaler
+
+        family = ("base-x4", "robust-edge-x4") if has_tensorflow() else ("edge-x4", "robust-edge-x4")
+        return AutoUpscaler(*map(load, family))
     if isinstance(target, str | Path):
         return Upscaler(_runtime(Path(target)))
     from xraysr.upscale.runtimes import KerasRuntime

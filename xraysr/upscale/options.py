@@ -91,3 +91,7 @@ class UpscaleOptions:
             options=words,
             source_sha256=source_sha256,
         )
+
+    def makers(self, upscaler: Upscaler) -> frozenset[str]:
+        """What an output of `upscaler` may say of its maker."""
+        return frozenset(self.provenance(each).maker for each in upscaler.candidates)

@@ -183,7 +183,7 @@ def plan_outputs(
     Raises:
         UserError: if a file exists that may not be replaced, or a film itself would be.
     """
-    maker, made_of = options.provenance(upscaler).maker, cache(made_by)
+    makers, made_of = options.makers(upscaler), cache(made_by)
     originals = {film.path.resolve() for film in wanted}
     hashes: dict[Path, str] = {}
     taken: set[str] = set()
@@ -227,7 +227,7 @@ def plan_outputs(
         mine = False
         if resume and not overwrite:
             if os.path.lexists(target):
-                _refuse_foreign(target, made_of(target), film, maker, is_of(target, film))
+                _refuse_foreign(target, made_of(target), film, makers, is_of(target, film))
                 if all(made_of(path) == made_of(target) for path in files):
                     plan.kept.append(target)
                     continue
@@ -241,15 +241,15 @@ def plan_outputs(
 
 
 def _refuse_foreign(
-    target: Path, made: Made | None, film: Wanted, maker: str, same_film: bool
+    target: Path, made: Made | None, film: Wanted, makers: frozenset[str], same_film: bool
 ) -> None:
     """Refuses to keep an output that something else made."""
     if made is None:
         what = "does not say what made it"
     elif not same_film:
         what = f"was made of another film than {path_text(film.path)}, or before that changed"
-    elif made.maker != maker:
-        what = f"was made by {made.maker}; asked for is {maker}"
+    elif made.maker not in makers:
+        what = f"was made by {made.maker}; asked for is {' or '.join(sorted(makers))}"
     else:
         return
     raise UserError(f"{target} {what}. Name another, or pass overwrite=True to make it anew.")

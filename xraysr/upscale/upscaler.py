@@ -84,6 +84,19 @@ class Upscaler:
         levels = () if self.levels is None else (f"int8 with {self.levels} grey levels",)
         return (*levels, *getattr(self.runtime, "words", ()))
 
+    @property
+    def candidates(self) -> tuple[Upscaler, ...]:
+        """The models of which one enlarges a film: this one alone, unless it is `auto`."""
+        return (self,)
+
+    def for_film(self, pixels: np.ndarray) -> tuple[Upscaler, str]:
+        """The one of `candidates` that enlarges this film, and why, in a few words.
+
+        Args:
+            pixels: float32 in [0, 1], shape (height, width).
+        """
+        return self, ""
+
     def __call__(self, image: Image) -> Image:
         """Enlarges `image` by `scale`.
 

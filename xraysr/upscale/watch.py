@@ -73,7 +73,7 @@ class Watch:
             raise UserError(f"The seconds between polls must be more than 0. Received: {every}")
         self._open_model = open_model
         self._upscaler: Upscaler | None = None
-        self._maker = ""
+        self._makers: frozenset[str] = frozenset()
         self._seen: set[Film] = set()
         self._said: set[str] = set()
         self._waiting: dict[Film, Wait] = {}
@@ -116,7 +116,7 @@ class Watch:
         if self._upscaler is None:
             upscaler = self._open_model()
             self.options.applied(upscaler)  # that they fit is known before a film comes
-            self._maker = self.options.provenance(upscaler).maker
+            self._makers = self.options.makers(upscaler)
             self._upscaler = upscaler
         return self._upscaler
 
@@ -152,7 +152,7 @@ class Watch:
         try:
             digest = film.sha256()
             self._model()
-            target, there = self.inbox.output_of(film, digest, self._maker, self.options)
+            target, there = self.inbox.output_of(film, digest, self._makers, self.options)
             if not there:
                 done = self._sharpen(film, digest, target)
             if not film.unchanged():
