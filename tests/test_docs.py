@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 from dataclasses import fields
@@ -110,6 +111,24 @@ def test_the_page_on_own_parts_runs(tmp_path):
     exec(compile(block, "parts.md", "exec"), names)
     assert names["upscaler"].spec.scale == 4
     assert "antialias" not in names["upscaler"].spec.degradation
+
+
+@pytest.mark.slow
+def test_the_page_on_detectors_runs(tmp_path, monkeypatch):
+    """From the data sheet to a phantom, a run, its scores, and pairs on disk."""
+    from xraysr.phantom.film import write_phantoms
+
+    monkeypatch.chdir(tmp_path)
+    for split, count, first in (("train", 4, 0), ("val", 2, 4), ("test", 1, 6)):
+        write_phantoms(Path("films") / split, count, size=256, seed=first)
+    code = "\n".join(blocks(DOCS / "howto" / "degradation.md", "python"))
+    names: dict = {}
+    short = code.replace("minutes=60", "steps=2, batch=2").replace("(0, 512,", "(0, 128,")
+    exec(compile(short, "degradation.md", "exec"), names)
+    text = names["detector"].text
+    assert names["run"].generator.exists() and text.startswith("box of fill 0.82")
+    manifest = json.loads((tmp_path / "pairs" / "manifest.json").read_text())
+    assert manifest["settings"]["degradation"] == text
 
 
 def test_every_public_name_is_in_the_reference():
