@@ -7,6 +7,7 @@ exist elsewhere (README, changelog, notebooks, the kits' READMEs) are taken from
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import sys
@@ -26,6 +27,7 @@ from xraysr.degradation import NAMED
 from xraysr.films.layouts import LAYOUTS
 from xraysr.presets import ModelCard, names
 from xraysr.training.config import settings_table
+from xraysr.upscale.gate import FITS
 
 ROOT = Path(__file__).resolve().parents[1]
 # Pages of the site that are files elsewhere in the repository.
@@ -80,6 +82,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         "commands": _commands,
         "layouts": _layouts,
         "degradations": _degradations,
+        "gate": _gate,
     }
     for marker, table in tables.items():
         if f"<!-- {marker} -->" in markdown:
@@ -113,6 +116,15 @@ def _relinked(page: str, source: str) -> str:
         return f"[{found[1]}]({os.path.relpath(target, Path(page).parent)}{found[3] or ''})"
 
     return LINK.sub(relink, text)
+
+
+def _gate() -> str:
+    """What the gate found on test films, from its file."""
+    measured = json.loads(FITS.read_text("utf-8"))["measured"]
+    head = ["LR", *next(iter(measured.values()))]
+    lines = [head, ["---"] * len(head)]
+    lines += [[made, *(f"{value:g}" for value in row.values())] for made, row in measured.items()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 # Notebooks

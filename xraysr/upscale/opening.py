@@ -15,6 +15,8 @@ FORMATS = (
     "address of a server (http://HOST:8501/v1/models/NAME or grpc://HOST:8500/NAME)"
 )
 AUTO = "auto"
+AUTO_PRESETS = ("base-x4", "robust-edge-x4")  # for films that are clean and sharp, and for others
+AUTO_EDGE = ("edge-x4", "robust-edge-x4")  # the same without TensorFlow
 ADDRESSES = ("http://", "https://", "grpc://", "grpcs://")
 
 
@@ -45,8 +47,8 @@ def load(target: Any) -> Upscaler:
     if target == AUTO and not Path(AUTO).exists():
         from xraysr.upscale.auto import AutoUpscaler
 
-        family = ("base-x4", "robust-edge-x4") if has_tensorflow() else ("edge-x4", "robust-edge-x4")
-        return AutoUpscaler(*map(load, family))
+        clean, robust = AUTO_PRESETS if has_tensorflow() else AUTO_EDGE
+        return AutoUpscaler(load(clean), load(robust))
     if isinstance(target, str | Path):
         return Upscaler(_runtime(Path(target)))
     from xraysr.upscale.runtimes import KerasRuntime
@@ -57,7 +59,8 @@ def load(target: Any) -> Upscaler:
 def _runtime(path: Path) -> Runtime:
     if not path.exists() and str(path) not in names():
         raise UserError(
-            f"No model at {path}. Expected {FORMATS}, or the name of a preset. {choices(str(path))}"
+            f"No model at {path}. Expected {FORMATS}, or the name of a preset or auto. "
+            f"{choices(str(path))}"
         )
     if not path.exists() and not has_tensorflow():
         path = tflite_path(str(path)) or path
