@@ -73,7 +73,7 @@ def test_an_unknown_path_names_the_formats_and_the_presets(shelf, tmp_path):
     message = refusal(tmp_path / "nowhere")
     assert message.startswith("No model at")
     assert ".tflite" in message
-    assert "or the name of a preset. Presets: base-x2, base-x4, edge-x3." in message
+    assert "or the name of a preset or auto. Presets: base-x2, base-x4, edge-x3." in message
 
 
 def test_a_preset_of_a_scale_there_is_not_names_those_there_are(shelf):

@@ -205,7 +205,7 @@ class _Work:
                 writer.write(rows)
                 done += len(rows)
         self.consistency.append(consistency.decibels())
-        self._notice(consistency_notice(self.applied.spec, self.consistency[-1]))
+        self._notice(consistency_notice(self.applied.spec, film, self.consistency[-1]))
         if self.options.maps:
             self.maps.append(self._write_maps(film, np.concatenate(kept)))
 

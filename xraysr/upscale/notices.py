@@ -30,9 +30,14 @@ def levels_notice(upscaler: Upscaler, film: Radiograph) -> Notice | None:
     )
 
 
-def consistency_notice(spec: ModelSpec, decibels: float) -> Notice | None:
-    """That SR contradicts the film far more than this model's results do."""
+def consistency_notice(spec: ModelSpec, film: Radiograph, decibels: float) -> Notice | None:
+    """That SR contradicts the film far more than this model's results do.
+
+    A robust model takes noise away, so that its SR agrees with a film no better than to that.
+    """
     usual = _usual_consistency(spec)
+    if usual is not None and _is_robust(spec) and decibels < usual - FAR_BELOW:
+        usual = min(usual, float(-20 * np.log10(max(noise_level(film.pixels), 1e-6))))
     least = LEAST if usual is None else usual - FAR_BELOW
     if decibels >= least:
         return None
@@ -56,25 +61,28 @@ def unlike_training(spec: ModelSpec, pixels: np.ndarray) -> list[Notice]:
     judgement = judge(pixels) if preset else None
     if preset is None or judgement is None:
         return []
-    robust = spec.degradation.startswith("robust")
     found = []
     for each in judgement.findings:
         if not each.degraded:
             found.append(Notice(each.code, each.text + each.advice))
-        elif not robust:
-            better = robust_for(preset)
-            advice = f"take {better}" if better else "robust-x4, at x4, did"
-            found.append(
-                Notice(each.code, f"{each.text}, and {preset} learned from clean films: {advice}")
-            )
+        elif not _is_robust(spec):
+            said = f"{each.text}, and {preset} learned from clean films: {_better_than(preset)}"
+            found.append(Notice(each.code, said))
     return found
 
 
-def robust_for(preset: str) -> str | None:
-    """The preset that does for films with noise or blur what this one does for clean ones."""
+def _is_robust(spec: ModelSpec) -> bool:
+    """Whether it learned from films with noise, blur and JPEG."""
+    return spec.degradation.startswith("robust")
+
+
+def _better_than(preset: str) -> str:
+    """The preset that does for such films what this one does for clean ones."""
     family, _, scale = preset.rpartition("-")
-    name = f"robust-edge-{scale}" if family == "edge" else f"robust-{scale}"
-    return name if name in names() else None
+    name = "robust-edge" if family == "edge" else "robust"
+    if f"{name}-{scale}" in names():
+        return f"take {name}-{scale}"
+    return f"for such films there is {name}-x4, at x4"
 
 
 def preset_of(spec: ModelSpec) -> str | None:
