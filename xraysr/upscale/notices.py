@@ -109,7 +109,7 @@ def noise_notice(upscaler: Upscaler, film: Radiograph) -> Notice | None:
     return Notice(
         "faithful-noise",
         f"the film has noise of about {100 * noise:.1f} %, to which SR is faithful too: leave "
-        "faithful off. With noise of 1 % it cost 0.2 to 0.5 dB, with 2 % up to 2.1 dB",
+        "faithful off. With noise of 1 % it cost 0.2 to 0.5 dB, with 2 % 0.3 to 2 dB",
     )
 
 

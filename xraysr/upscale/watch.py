@@ -98,7 +98,8 @@ class Watch:
         self._once = once
         with self.inbox.locked():
             upscaler = self._model()
-            log.info("%s: watched, with %s", self.inbox.folder, upscaler.spec.name)
+            models = " or ".join(each.spec.name for each in upscaler.candidates)
+            log.info("%s: watched, with %s", self.inbox.folder, models)
             self._poll()
             while not self._stopping:
                 self._pause()
@@ -163,6 +164,7 @@ class Watch:
             return
         self._waiting.pop(film, None)
         took = f"{time.monotonic() - begun:.2f} s" if done else "was there before"
+        took += f", by {done.model}: {done.why}" if done and done.why else ""
         log.info("%s: %s, %s", film.name, target, took)
         for notice in done.notices if done else ():
             log.warning("%s: notice %s", film.name, notice)
