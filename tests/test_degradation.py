@@ -232,6 +232,11 @@ def test_words_and_plain_types():
     assert degradation.text == "box of fill 0.8, blur 0.1 to 0.4 px, 10 bits, JPEG 85"
     table = Degradation(mtf=((0, 1), (0.25, 0.8), (0.5, 0.45)), grid=0.1)
     assert table.text == "lanczos, MTF 0.8 at 0.25, 0.45 at 0.5 per px, grid 0.1 of 4 px"
+    finer = Mixture("two", (LANCZOS, Degradation(jpeg=85)), finest=4.0)
+    assert (
+        finer.text
+        == "two: one of lanczos; lanczos, JPEG 85; in training, films up to 4 times finer"
+    )
     assert LANCZOS.text == "lanczos" and LANCZOS.to_json() == {}
     assert degradation.to_json() == {
         "aperture": "box", "fill": 0.8, "blur": (0.1, 0.4), "bits": 10, "jpeg": 85,

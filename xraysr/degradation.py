@@ -250,7 +250,7 @@ class Mixture:
     @property
     def text(self) -> str:
         """In words."""
-        finer = f"; films sampled up to {self.finest:g} times finer" if self.finest > 1 else ""
+        finer = f"; in training, films up to {self.finest:g} times finer" if self.finest > 1 else ""
         return f"{self.name}: one of {'; '.join(part.text for part in self.parts)}{finer}"
 
 
