@@ -84,13 +84,13 @@ def test_a_model_that_was_named_is_the_one_that_is_taken(repeat, films, tmp_path
 
 def test_auto_is_a_model_like_any_other(films, tmp_path):
     write(tmp_path / "film.png", Radiograph(films["noisy"]))
-    assert [each.spec.name for each in load("auto").candidates] == ["base-x4", "robust-edge-x4"]
+    assert [each.spec.name for each in load("auto").candidates] == ["base-x4", "robust-x4"]
     out = tmp_path / "sr.png"
     result = CliRunner().invoke(
         app, ["upscale", "auto", str(tmp_path / "film.png"), "-o", str(out)]
     )
     assert result.exit_code == 0, result.output
-    assert "by robust-edge-x4: noise of" in result.output
+    assert "by robust-x4: noise of" in result.output
     assert read(out).size == (256, 256)
 
 

@@ -15,7 +15,7 @@ FORMATS = (
     "address of a server (http://HOST:8501/v1/models/NAME or grpc://HOST:8500/NAME)"
 )
 AUTO = "auto"
-AUTO_PRESETS = ("base-x4", "robust-edge-x4")  # for films that are clean and sharp, and for others
+AUTO_PRESETS = ("base-x4", "robust-x4")  # for films that are clean and sharp, and for others
 AUTO_EDGE = ("edge-x4", "robust-edge-x4")  # the same without TensorFlow
 ADDRESSES = ("http://", "https://", "grpc://", "grpcs://")
 
