@@ -87,12 +87,12 @@ def _better_than(preset: str) -> str:
 
 def preset_of(spec: ModelSpec) -> str | None:
     """The name of the preset whose weights a model has, in whatever format; None if of none."""
-    return _presets().get(spec.weights_sha256)
+    return _weights_of(tuple(names())).get(spec.weights_sha256)
 
 
 @cache
-def _presets() -> dict[str, str]:
-    return {ModelCard.load(name).spec.weights_sha256: name for name in names()}
+def _weights_of(presets: tuple[str, ...]) -> dict[str, str]:
+    return {ModelCard.load(name).spec.weights_sha256: name for name in presets}
 
 
 def noise_notice(upscaler: Upscaler, film: Radiograph) -> Notice | None:
